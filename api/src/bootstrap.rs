@@ -1,0 +1,109 @@
+//! What a proxy is told at start: the only contract between whoever starts it and the proxy.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Duration, names};
+
+/// Everything a proxy must know before it can ask the control plane for the rest. JSON or YAML.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Bootstrap {
+    /// Who this proxy stands beside. For logs and labels; its identity comes from its token alone.
+    pub workload: Workload,
+    /// Trust domain of the mesh.
+    #[serde(default = "default_trust_domain")]
+    pub trust_domain: String,
+    /// Where configuration and certificates come from.
+    pub control_plane: ControlPlane,
+    /// Metrics and health; read-only. Default `0.0.0.0:4191`.
+    #[serde(default = "default_admin")]
+    pub admin: SocketAddr,
+    /// Listeners that lead into the local application.
+    #[serde(default)]
+    pub inbound: Vec<Inbound>,
+    /// Listeners that lead to a named service (the ambassador).
+    #[serde(default)]
+    pub outbound: Vec<Outbound>,
+    /// Single-threaded runtimes that carry requests. Default: one per available processor.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workers: Option<usize>,
+    /// What the access log on stdout holds.
+    #[serde(default)]
+    pub access_log: AccessLog,
+    /// How long what is in flight may take to finish after SIGTERM. Default 25 s.
+    #[serde(default = "default_drain")]
+    pub drain: Duration,
+}
+
+/// The workload beside a proxy.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Workload {
+    /// Namespace.
+    pub namespace: String,
+    /// Name of the pod, or of the `Workload` in local mode.
+    pub name: String,
+    /// Service account.
+    pub service_account: String,
+}
+
+/// How to reach and recognise the control plane.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ControlPlane {
+    /// `host:port` of the xDS server.
+    pub address: String,
+    /// SPIFFE id that its certificate must carry.
+    pub identity: String,
+    /// PEM file with the roots to trust until the first `trust-bundle` arrives.
+    pub trust_bundle: PathBuf,
+    /// File with the bearer token of this workload; read anew at each connection.
+    pub token: PathBuf,
+}
+
+/// A port that leads into the application.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Inbound {
+    /// Where peers connect.
+    pub listen: SocketAddr,
+    /// Where the application listens.
+    pub app: SocketAddr,
+}
+
+/// A port that leads to a service.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Outbound {
+    /// Where the application connects.
+    pub listen: SocketAddr,
+    /// Name of the listener resource: `<service>.<namespace>.svc.cluster.local:<port>`.
+    pub target: String,
+}
+
+/// Which requests the access log tells of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AccessLog {
+    /// None.
+    Off,
+    /// Those that failed: status 500 and above, or answered by the proxy itself.
+    #[default]
+    Errors,
+    /// Every request.
+    All,
+}
+
+fn default_trust_domain() -> String {
+    names::DEFAULT_TRUST_DOMAIN.to_owned()
+}
+
+fn default_admin() -> SocketAddr {
+    SocketAddr::from(([0, 0, 0, 0], names::ADMIN_PORT))
+}
+
+fn default_drain() -> Duration {
+    Duration::from_secs(25)
+}

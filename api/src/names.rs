@@ -1,0 +1,43 @@
+//! The names and ports that every part of the mesh agrees on.
+
+/// API group and version of the policy kinds.
+pub const POLICY_API_VERSION: &str = "policy.weft.dev/v1alpha1";
+/// API group and version of the kinds that exist in local mode only.
+pub const LOCAL_API_VERSION: &str = "local.weft.dev/v1alpha1";
+/// Key of everything that standard xDS fields cannot say (`metadata.filter_metadata`).
+pub const METADATA_KEY: &str = "weft.dev";
+/// Audience that a workload's token must carry.
+pub const TOKEN_AUDIENCE: &str = "weft.dev";
+/// Trust domain when nothing else is configured.
+pub const DEFAULT_TRUST_DOMAIN: &str = "cluster.local";
+/// Namespace of the control plane.
+pub const SYSTEM_NAMESPACE: &str = "weft-system";
+/// Service account of the control plane: the identity that proxies expect behind its address.
+pub const CONTROL_PLANE_ACCOUNT: &str = "weft-control-plane";
+/// Port on which the control plane serves xDS (TLS).
+pub const XDS_PORT: u16 = 15012;
+/// Port on which a proxy serves metrics and health (read-only).
+pub const ADMIN_PORT: u16 = 4191;
+
+/// ALPN of HTTP/2 between two sidecars.
+pub const ALPN_MESH_H2: &[u8] = b"weft-h2";
+/// ALPN of HTTP/1.1 between two sidecars.
+pub const ALPN_MESH_HTTP1: &[u8] = b"weft-http/1.1";
+/// ALPN of the configuration stream.
+pub const ALPN_XDS: &[u8] = b"h2";
+
+/// Response header that names the stage of the mesh which answered instead of the application.
+pub const HEADER_FAULT: &str = "x-weft-fault";
+/// Response header on a canned answer; its value is the cause (`open` or `failure`).
+pub const HEADER_FALLBACK: &str = "x-weft-fallback";
+/// Request header that carries how often the request has been tried already, over all hops.
+pub const HEADER_ATTEMPT: &str = "x-weft-attempt";
+/// Request header, set by the receiving sidecar only: who the TLS peer is (Envoy's XFCC, `URI=` and `By=`).
+pub const HEADER_CLIENT_CERT: &str = "x-forwarded-client-cert";
+
+/// Name of the listener resource that says how a workload is entered.
+pub const RESOURCE_INBOUND: &str = "inbound";
+/// Name of the secret that holds the workload's own certificate chain.
+pub const RESOURCE_IDENTITY: &str = "identity";
+/// Name of the secret that holds the roots to trust.
+pub const RESOURCE_TRUST_BUNDLE: &str = "trust-bundle";
