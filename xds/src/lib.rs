@@ -1,1 +1,29 @@
-//! 
+//! The configuration protocol between control plane and proxy: messages and the two halves, without any I/O.
+//!
+//! `docs/xds.md` is the contract. The halves are values: messages and the time go in, messages come out, and whoever
+//! holds the stream carries them.
+#![warn(missing_docs)]
+
+// The words.
+pub mod duration;
+pub mod kind;
+pub mod packed;
+// The messages.
+mod generated;
+
+pub use generated::{
+    envoy::{
+        config::{
+            cluster::v3 as cluster, core::v3 as core, endpoint::v3 as endpoint, listener::v3 as listener,
+            route::v3 as route,
+        },
+        extensions::{
+            filters::network::http_connection_manager::v3 as http_connection_manager,
+            transport_sockets::tls::v3 as tls, upstreams::http::v3 as upstream_http,
+        },
+        service::discovery::v3 as discovery,
+        r#type::matcher::v3 as matcher,
+    },
+    google::{protobuf, rpc},
+};
+pub use kind::Kind;

@@ -1,0 +1,80 @@
+//! Messages and services as compiled from `proto/`; a test keeps them fresh.
+#![allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic)]
+
+pub mod google {
+    pub mod protobuf {
+        include!("generated/google.protobuf.rs");
+    }
+    pub mod rpc {
+        include!("generated/google.rpc.rs");
+    }
+}
+
+pub mod envoy {
+    pub mod config {
+        pub mod cluster {
+            pub mod v3 {
+                include!("generated/envoy.config.cluster.v3.rs");
+            }
+        }
+        pub mod core {
+            pub mod v3 {
+                include!("generated/envoy.config.core.v3.rs");
+            }
+        }
+        pub mod endpoint {
+            pub mod v3 {
+                include!("generated/envoy.config.endpoint.v3.rs");
+            }
+        }
+        pub mod listener {
+            pub mod v3 {
+                include!("generated/envoy.config.listener.v3.rs");
+            }
+        }
+        pub mod route {
+            pub mod v3 {
+                include!("generated/envoy.config.route.v3.rs");
+            }
+        }
+    }
+    pub mod extensions {
+        pub mod filters {
+            pub mod network {
+                pub mod http_connection_manager {
+                    pub mod v3 {
+                        include!("generated/envoy.extensions.filters.network.http_connection_manager.v3.rs");
+                    }
+                }
+            }
+        }
+        pub mod transport_sockets {
+            pub mod tls {
+                pub mod v3 {
+                    include!("generated/envoy.extensions.transport_sockets.tls.v3.rs");
+                }
+            }
+        }
+        pub mod upstreams {
+            pub mod http {
+                pub mod v3 {
+                    include!("generated/envoy.extensions.upstreams.http.v3.rs");
+                }
+            }
+        }
+    }
+    pub mod service {
+        pub mod discovery {
+            pub mod v3 {
+                include!("generated/envoy.service.discovery.v3.rs");
+            }
+        }
+    }
+    pub mod r#type {
+        pub mod matcher {
+            pub mod v3 {
+                include!("generated/envoy.r#type.matcher.v3.rs");
+            }
+        }
+    }
+}
