@@ -4,13 +4,22 @@
 //! another. Every type parses strictly where people write it by hand and says which field is wrong.
 #![warn(missing_docs)]
 
+// A process of this machine and its sidecar, in place of a pod.
+pub mod workload;
 // What a proxy is told before it can ask anything.
 pub mod bootstrap;
-// What people write about a service: policy kinds of `policy.weft.dev/v1alpha1`.
-pub mod circuit_breaker;
+// What a service is (Kubernetes), and where its requests go (Gateway API).
+pub mod gateway;
+pub mod kubernetes;
+// What people demand of a service: policy kinds of `policy.weft.dev/v1alpha1`.
+pub mod policy;
 pub mod retry;
+// The first of them; its vocabulary of status ranges and violations is that of all.
+pub mod circuit_breaker;
 // What all of them share.
 pub mod duration;
 pub mod names;
+pub mod object;
 
 pub use duration::Duration;
+pub use object::Object;

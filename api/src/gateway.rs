@@ -1,0 +1,319 @@
+//! `HTTPRoute` of the Gateway API, as far as a mesh reads it (GAMMA, GEP-1324): parents are Services.
+
+use serde::{Deserialize, Serialize, de::IgnoredAny};
+
+use crate::{Duration, circuit_breaker::Violation};
+
+/// API group of `HTTPRoute`.
+pub const GROUP: &str = "gateway.networking.k8s.io";
+/// API group and version of `HTTPRoute`.
+pub const API_VERSION: &str = "gateway.networking.k8s.io/v1";
+
+/// `spec` of an `HTTPRoute`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct HttpRouteSpec {
+    /// What it is attached to.
+    pub parent_refs: Vec<ParentRef>,
+    /// Its rules. Absent: one that matches everything and has no backend.
+    pub rules: Vec<Rule>,
+    /// Passed over: a mesh matches by the service's address, not by the host (GEP-1426).
+    #[serde(skip_serializing)]
+    hostnames: IgnoredAny,
+    #[serde(skip_serializing)]
+    use_default_gateways: IgnoredAny,
+}
+
+/// A parent of a route.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ParentRef {
+    /// API group. Absent: that of `Gateway`; a Service's is empty.
+    #[serde(default = "gateway_group")]
+    pub group: String,
+    /// Kind. Absent: `Gateway`.
+    #[serde(default = "gateway_kind")]
+    pub kind: String,
+    /// Namespace. Absent: that of the route.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
+    /// Name.
+    pub name: String,
+    /// Name of the service's port.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub section_name: Option<String>,
+    /// Number of the service's port. Absent, and no section name: all ports.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub port: Option<u16>,
+}
+
+/// Where the requests that match go.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Rule {
+    /// Name, for policies that attach to it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// A request matches if it fits any of these. None: every request.
+    pub matches: Vec<Match>,
+    /// Who answers, by weight.
+    pub backend_refs: Vec<BackendRef>,
+    /// How long an answer may take.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timeouts: Option<Timeouts>,
+    /// What is tried again (GEP-1731).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retry: Option<RouteRetry>,
+    /// What would change requests or answers: nothing that Weft carries yet, so only counted.
+    #[serde(skip_serializing)]
+    pub filters: Vec<IgnoredAny>,
+    /// Sticky sessions: not carried yet.
+    #[serde(skip_serializing)]
+    pub session_persistence: Option<IgnoredAny>,
+}
+
+/// What a request must fit: all that is said.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Match {
+    /// Path. Absent: any.
+    pub path: PathMatch,
+    /// Headers, all of them.
+    pub headers: Vec<ValueMatch>,
+    /// Query parameters, all of them.
+    pub query_params: Vec<ValueMatch>,
+    /// Method. Absent: any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub method: Option<Method>,
+}
+
+/// A condition on the path.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct PathMatch {
+    /// How `value` is compared.
+    #[serde(rename = "type")]
+    pub kind: PathMatchKind,
+    /// The path, its prefix in whole segments, or an expression.
+    pub value: String,
+}
+
+impl Default for PathMatch {
+    fn default() -> Self {
+        Self { kind: PathMatchKind::PathPrefix, value: "/".to_owned() }
+    }
+}
+
+/// How paths are compared.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum PathMatchKind {
+    /// The same path.
+    Exact,
+    /// The same first segments.
+    #[default]
+    PathPrefix,
+    /// The whole path fits the expression.
+    RegularExpression,
+}
+
+/// A condition on a header or a query parameter.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ValueMatch {
+    /// How `value` is compared.
+    #[serde(rename = "type", default)]
+    pub kind: ValueMatchKind,
+    /// Name of the header (any case) or parameter (exact).
+    pub name: String,
+    /// Value or expression.
+    pub value: String,
+}
+
+/// How values are compared.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ValueMatchKind {
+    /// The same value.
+    #[default]
+    Exact,
+    /// The whole value fits the expression.
+    RegularExpression,
+}
+
+/// A method of HTTP, as the Gateway API lists them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Method {
+    /// `GET`.
+    Get,
+    /// `HEAD`.
+    Head,
+    /// `POST`.
+    Post,
+    /// `PUT`.
+    Put,
+    /// `DELETE`.
+    Delete,
+    /// `CONNECT`.
+    Connect,
+    /// `OPTIONS`.
+    Options,
+    /// `TRACE`.
+    Trace,
+    /// `PATCH`.
+    Patch,
+}
+
+impl Method {
+    /// As it stands in a request.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Method::Get => "GET",
+            Method::Head => "HEAD",
+            Method::Post => "POST",
+            Method::Put => "PUT",
+            Method::Delete => "DELETE",
+            Method::Connect => "CONNECT",
+            Method::Options => "OPTIONS",
+            Method::Trace => "TRACE",
+            Method::Patch => "PATCH",
+        }
+    }
+}
+
+/// A backend of a rule.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct BackendRef {
+    /// API group. Absent: that of `Service`, which is empty.
+    #[serde(default)]
+    pub group: String,
+    /// Kind. Absent: `Service`.
+    #[serde(default = "service_kind")]
+    pub kind: String,
+    /// Name.
+    pub name: String,
+    /// Namespace. Absent: that of the route.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
+    /// Number of the service's port. A Service needs one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub port: Option<u16>,
+    /// Share of the requests, in relation to the other backends. Default 1; 0 = none. At most 1,000,000.
+    #[serde(default = "one")]
+    pub weight: u32,
+    /// As in a rule.
+    #[serde(default, skip_serializing)]
+    pub filters: Vec<IgnoredAny>,
+}
+
+/// Timeouts of a rule (GEP-1742); 0 s = none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Timeouts {
+    /// For the whole request, retries included.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub request: Option<Duration>,
+    /// For each try.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub backend_request: Option<Duration>,
+}
+
+/// Retries of a rule (GEP-1731).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct RouteRetry {
+    /// Status codes that are tried again, within 400-599.
+    pub codes: Vec<u16>,
+    /// Retries after the first try. Absent: the default of `RetryPolicy`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub attempts: Option<u32>,
+    /// Pause before the first retry, at most.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub backoff: Option<Duration>,
+}
+
+impl HttpRouteSpec {
+    /// Checks what the types cannot say. Errors name the field by its path below `spec`.
+    pub fn validate(&self) -> Result<(), Violation> {
+        for (index, rule) in self.rules.iter().enumerate() {
+            rule.validate(&format!("rules[{index}]"))?;
+        }
+        Ok(())
+    }
+
+    /// What the Gateway API knows and Weft does not carry yet: the fields, by their paths below `spec`.
+    pub fn unsupported(&self) -> Vec<String> {
+        let mut fields = Vec::new();
+        for (index, rule) in self.rules.iter().enumerate() {
+            if !rule.filters.is_empty() {
+                fields.push(format!("rules[{index}].filters"));
+            }
+            if rule.session_persistence.is_some() {
+                fields.push(format!("rules[{index}].sessionPersistence"));
+            }
+            for (backend, _) in rule.backend_refs.iter().enumerate().filter(|(_, b)| !b.filters.is_empty()) {
+                fields.push(format!("rules[{index}].backendRefs[{backend}].filters"));
+            }
+        }
+        fields
+    }
+}
+
+impl Rule {
+    fn validate(&self, at: &str) -> Result<(), Violation> {
+        for (index, one) in self.matches.iter().enumerate() {
+            let (kind, value) = (one.path.kind, &one.path.value);
+            if kind != PathMatchKind::RegularExpression && !value.starts_with('/') {
+                let field = format!("{at}.matches[{index}].path.value");
+                return Err(Violation::new(field, format!("is `{value}`; a path must begin with `/`")));
+            }
+        }
+        for (index, backend) in self.backend_refs.iter().enumerate() {
+            if backend.weight > 1_000_000 {
+                let field = format!("{at}.backendRefs[{index}].weight");
+                return Err(Violation::new(
+                    field,
+                    format!("is {}; it must be within 0 to 1000000", backend.weight),
+                ));
+            }
+        }
+        if let Some(Timeouts { request: Some(request), backend_request: Some(each) }) = self.timeouts
+            && !request.is_zero()
+            && each > request
+        {
+            let rule = format!("is {each}, above timeouts.request, which is {request}");
+            return Err(Violation::new(format!("{at}.timeouts.backendRequest"), rule));
+        }
+        let Some(retry) = &self.retry else { return Ok(()) };
+        if let Some((index, code)) =
+            retry.codes.iter().enumerate().find(|(_, code)| !(400..=599).contains(*code))
+        {
+            let field = format!("{at}.retry.codes[{index}]");
+            return Err(Violation::new(field, format!("is {code}; it must be within 400 to 599")));
+        }
+        if let Some(attempts) = retry.attempts.filter(|attempts| *attempts > 5) {
+            let field = format!("{at}.retry.attempts");
+            return Err(Violation::new(field, format!("is {attempts}; it must be within 0 to 5")));
+        }
+        Ok(())
+    }
+}
+
+fn gateway_group() -> String {
+    GROUP.to_owned()
+}
+
+fn gateway_kind() -> String {
+    "Gateway".to_owned()
+}
+
+fn service_kind() -> String {
+    "Service".to_owned()
+}
+
+fn one() -> u32 {
+    1
+}
+
+#[cfg(test)]
+mod tests;

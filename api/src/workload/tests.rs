@@ -1,0 +1,27 @@
+use super::*;
+
+#[test]
+fn what_is_left_out_takes_the_strict_default() {
+    let text = r#"{"inbound": [{"port": 15443, "app": "127.0.0.1:8080"}], "admin": "127.0.0.1:15191"}"#;
+    let spec: WorkloadSpec = serde_json::from_str(text).unwrap();
+    assert_eq!(spec.inbound[0].mtls, Mtls::Strict);
+    assert_eq!(spec.inbound[0].address, loopback());
+    assert_eq!(spec.validate(), Ok(()));
+}
+
+#[test]
+fn a_port_that_nobody_could_know_is_refused() {
+    let table = [
+        (r#"{"admin": "127.0.0.1:0"}"#, "admin"),
+        (r#"{"admin": "127.0.0.1:1", "inbound": [{"port": 0, "app": "127.0.0.1:2"}]}"#, "inbound[0].port"),
+        (
+            r#"{"admin": "127.0.0.1:1", "inbound": [{"port": 3, "app": "127.0.0.1:2"},
+                {"port": 3, "app": "127.0.0.1:4"}]}"#,
+            "inbound[1].port",
+        ),
+    ];
+    for (text, field) in table {
+        let spec: WorkloadSpec = serde_json::from_str(text).unwrap();
+        assert_eq!(spec.validate().unwrap_err().field, field);
+    }
+}
