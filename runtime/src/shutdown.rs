@@ -30,7 +30,7 @@ pub struct Shutdown(watch::Receiver<Phase>);
 pub struct Trigger(watch::Sender<Phase>);
 
 /// Turns the signals of the process into its [`Shutdown`]. It is a future that ends once the process must abort:
-/// give it to [`Tasks`](crate::Tasks), or await it beside the work.
+/// spawn it as an owned task, or await it beside the work.
 #[must_use = "without its watcher a shutdown never begins"]
 pub struct Watcher {
     trigger: Trigger,

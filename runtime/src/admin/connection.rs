@@ -11,7 +11,10 @@ use hyper::{
     service::service_fn,
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::{net::TcpStream, time::timeout};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    time::timeout,
+};
 
 use super::pages::{Page, Pages};
 
@@ -26,7 +29,7 @@ const CONNECTION_WAIT: Duration = Duration::from_secs(10);
 const HEAD_BYTES_MAX: usize = 8 * 1024;
 
 /// Answers one request and closes.
-pub(super) async fn serve(stream: TcpStream, pages: Arc<Pages>) {
+pub(super) async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin, pages: Arc<Pages>) {
     let answer = service_fn(|request: Request<Incoming>| {
         let page = pages.answer(request.method(), request.uri().path());
         async move { Ok::<_, Infallible>(response(page)) }
@@ -56,3 +59,6 @@ fn response(page: Page) -> Response<Full<Bytes>> {
     }
     response
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::*;
-use crate::{Shutdown, Tasks};
+use crate::{shutdown::Shutdown, tasks::Tasks};
 
 const LOOPBACK: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
