@@ -4,10 +4,15 @@
 //! holds the stream carries them.
 #![warn(missing_docs)]
 
-// The words.
+// The two halves of a stream.
+pub mod publisher;
+pub mod subscriber;
+// Their words.
 pub mod duration;
 pub mod kind;
+pub mod metadata;
 pub mod packed;
+pub mod version;
 // The messages.
 mod generated;
 
@@ -27,3 +32,6 @@ pub use generated::{
     google::{protobuf, rpc},
 };
 pub use kind::Kind;
+pub use publisher::{Catalog, Publisher};
+pub use subscriber::Subscriber;
+pub use version::Version;
