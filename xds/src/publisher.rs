@@ -65,7 +65,7 @@ pub struct Resource {
 pub struct Publisher {
     /// By kind, in the order of `Kind::ALL`.
     sessions: [Session; Kind::ALL.len()],
-    /// Responses sent so far.
+    /// The last nonce.
     nonce: u64,
 }
 
@@ -141,8 +141,8 @@ struct Subscription {
 #[derive(Debug)]
 struct InFlight {
     nonce: String,
-    /// The names of the resources in it.
-    resources: BTreeSet<String>,
+    /// Everything that it tells of, under all names and aliases.
+    told: BTreeMap<String, Version>,
 }
 
 impl Publisher {
@@ -233,10 +233,10 @@ impl Publisher {
             if session.in_flight.is_some() || session.due.is_empty() {
                 continue;
             }
-            let Some(mut response) = session.respond(kind, catalog) else { continue };
             self.nonce += 1;
-            response.nonce = self.nonce.to_string();
-            session.sent(&response, now, catalog.generation());
+            let Some(response) = session.respond(kind, self.nonce.to_string(), now, catalog) else {
+                continue;
+            };
             if kind == Kind::Cluster {
                 // A client that replaces a cluster waits until it hears of its endpoints again, even unchanged ones.
                 self.sessions[Kind::Endpoints as usize].owe(&response.resources);
@@ -253,7 +253,7 @@ impl Session {
         let in_flight = self.in_flight.take_if(|in_flight| in_flight.nonce == nonce)?;
         self.sync.awaiting = None;
         self.sync.acked = self.sync.sent;
-        self.sync.refusal = error.map(|status| refusal(kind, &status.message, &in_flight.resources));
+        self.sync.refusal = error.map(|status| refusal(kind, &status.message, &in_flight.told));
         for (name, _) in self.sync.refusal.iter().flat_map(|refusal| &refusal.resources) {
             if let Some(subscription) = self.subscriptions.get_mut(name) {
                 subscription.refused = true;
@@ -282,7 +282,10 @@ impl Session {
         // Every subscription is answered, except that of one who says at the start what it has: then news is enough.
         subscription.owed |= owed || repeated || held.as_ref().is_none_or(Version::is_absent);
         if !repeated {
-            subscription.told = held;
+            // A response in flight may still arrive after the wish, and tell of the name by an alias or from before.
+            let old_news = self.in_flight.as_ref().and_then(|in_flight| in_flight.told.get(&name)).cloned();
+            subscription.owed |= old_news.is_some();
+            subscription.told = old_news.or(held);
         }
         self.due.insert(name);
         Ok(())
@@ -300,10 +303,17 @@ impl Session {
         }
     }
 
-    /// Says what is new about the names that are due, without a nonce; `None` if nothing is.
-    fn respond(&mut self, kind: Kind, catalog: &impl Catalog) -> Option<DeltaDiscoveryResponse> {
-        let mut response =
-            DeltaDiscoveryResponse { type_url: kind.type_url().to_owned(), ..Default::default() };
+    /// Says what is new about the names that are due; `None` if nothing is.
+    fn respond(
+        &mut self,
+        kind: Kind,
+        nonce: String,
+        now: Instant,
+        catalog: &impl Catalog,
+    ) -> Option<DeltaDiscoveryResponse> {
+        let type_url = kind.type_url().to_owned();
+        let mut response = DeltaDiscoveryResponse { type_url, nonce, ..Default::default() };
+        let mut news = BTreeMap::new();
         let mut removed_at = catalog.generation();
         let mut room = RESPONSE_BYTES_MAX;
         while room > 0
@@ -313,7 +323,7 @@ impl Session {
             if let Some(resource) = catalog.get(kind, &name) {
                 if subscription.wants(&resource.version) {
                     room = room.saturating_sub(resource.body.len() + name.len());
-                    response.resources.push(self.tell(kind, &name, &resource));
+                    response.resources.push(self.tell(kind, &name, &resource, &mut news));
                 }
             } else if subscription.wants(&Version::absent(0)) {
                 // A certificate is made for whoever asks and not kept. It ends by expiring, not by being gone here.
@@ -333,18 +343,29 @@ impl Session {
             if let Some(subscription) = self.subscriptions.get_mut(name) {
                 subscription.tell(tombstone.clone());
             }
+            news.insert(name.clone(), tombstone.clone());
+        }
+        if news.is_empty() {
+            return None;
         }
         response.system_version_info = tombstone.to_string();
-        let empty = response.resources.is_empty() && response.removed_resources.is_empty();
-        (!empty).then_some(response)
+        self.in_flight = Some(InFlight { nonce: response.nonce.clone(), told: news });
+        self.sync.sent = Some(catalog.generation());
+        self.sync.awaiting = Some(now);
+        Some(response)
     }
 
-    /// The message for a resource that was looked up as `name`. All its subscribed names are told by it.
-    fn tell(&mut self, kind: Kind, name: &str, resource: &Resource) -> discovery::Resource {
+    /// The message for a resource that was looked up as `name`. All its names and aliases are told by it.
+    fn tell(
+        &mut self,
+        kind: Kind,
+        name: &str,
+        resource: &Resource,
+        news: &mut BTreeMap<String, Version>,
+    ) -> discovery::Resource {
         let names: BTreeSet<&str> = iter::once(name)
             .chain(iter::once(resource.name.as_str()))
             .chain(resource.aliases.iter().map(String::as_str))
-            .filter(|name| self.subscriptions.contains_key(*name))
             .collect();
         let told = names.iter().filter_map(|name| self.subscriptions.get(*name)?.told.as_ref());
         let version = told.fold(resource.version.clone(), Version::following);
@@ -353,6 +374,7 @@ impl Session {
             if let Some(subscription) = self.subscriptions.get_mut(name) {
                 subscription.tell(version.clone());
             }
+            news.insert(name.to_owned(), version.clone());
         }
         discovery::Resource {
             name: resource.name.clone(),
@@ -360,14 +382,6 @@ impl Session {
             version: version.to_string(),
             resource: Some(Any { type_url: kind.type_url().to_owned(), value: resource.body.clone() }),
         }
-    }
-
-    /// Remembers that a response is in flight.
-    fn sent(&mut self, response: &DeltaDiscoveryResponse, now: Instant, generation: u64) {
-        let resources = response.resources.iter().map(|resource| resource.name.clone()).collect();
-        self.in_flight = Some(InFlight { nonce: response.nonce.clone(), resources });
-        self.sync.sent = Some(generation);
-        self.sync.awaiting = Some(now);
     }
 }
 
@@ -383,12 +397,12 @@ impl Subscription {
 }
 
 /// Reads a refusal: lines of `<name>: <reason>`, where the name is that of a resource which was sent.
-fn refusal(kind: Kind, message: &str, sent: &BTreeSet<String>) -> Refusal {
+fn refusal(kind: Kind, message: &str, sent: &BTreeMap<String, Version>) -> Refusal {
     let shorten = |text: &str| text.chars().take(REASON_CHARS_MAX).collect::<String>();
     let resources = message
         .lines()
         .filter_map(|line| line.split_once(": "))
-        .filter(|(name, _)| sent.contains(*name))
+        .filter(|(name, _)| sent.contains_key(*name))
         .take(REFUSALS_MAX)
         .map(|(name, reason)| (name.to_owned(), shorten(reason)))
         .collect();

@@ -58,7 +58,8 @@ pub struct Incoming<T> {
     pub kind: Kind,
     /// What was accepted, by the name that was subscribed to.
     pub changed: Vec<Changed<T>>,
-    /// Subscribed names that have no resource.
+    /// Subscribed names that have no resource. For `identity` it means that the last CSR got no certificate; one that
+    /// is held stays, for a certificate ends by expiring.
     pub removed: Vec<String>,
     /// The acknowledgement, positive or negative. Send it at once.
     pub reply: DeltaDiscoveryRequest,
@@ -96,7 +97,7 @@ impl Subscriber {
         for kind in Kind::ALL {
             let mut request = request(kind);
             for (name, subscription) in &mut self.subscriptions[kind as usize] {
-                let csr = kind == Kind::Secret && name == IDENTITY && self.csr.is_some();
+                let csr = is_identity(kind, name) && self.csr.is_some();
                 subscription.asked = (csr || !subscription.is_present()).then_some(now);
                 request.resource_names_subscribe.push(name.clone());
                 if let Some(version) = &subscription.held {
@@ -138,7 +139,7 @@ impl Subscriber {
     /// Gives a name up and forgets what was held. Returns what to send, if there is a stream.
     pub fn unsubscribe(&mut self, kind: Kind, name: &str) -> Option<DeltaDiscoveryRequest> {
         self.subscriptions[kind as usize].remove(name)?;
-        if kind == Kind::Secret && name == IDENTITY {
+        if is_identity(kind, name) {
             self.csr = None;
         }
         let request =
@@ -178,7 +179,7 @@ impl Subscriber {
                 if !subscription.wants(&version) {
                     continue;
                 }
-                let identity = kind == Kind::Secret && name == IDENTITY;
+                let identity = is_identity(kind, name);
                 match body(kind, resource).and_then(|body| accept(kind, name, body)) {
                     Ok(resource) => {
                         *subscription = Subscription { held: Some(version.clone()), asked: None };
@@ -243,8 +244,10 @@ impl Subscriber {
             }
             let known =
                 subscription.held.as_ref().is_some_and(Version::is_absent) && subscription.asked.is_none();
-            let held = Some(tombstone.clone().unwrap_or(Version::absent(0)));
-            *subscription = Subscription { held, asked: None };
+            subscription.asked = None;
+            if !(is_identity(kind, &name) && subscription.is_present()) {
+                subscription.held = Some(tombstone.clone().unwrap_or(Version::absent(0)));
+            }
             if !known {
                 removed.push(name);
             }
@@ -275,6 +278,11 @@ impl Subscription {
             _ => true,
         }
     }
+}
+
+/// Whether this is the proxy's own certificate.
+fn is_identity(kind: Kind, name: &str) -> bool {
+    kind == Kind::Secret && name == IDENTITY
 }
 
 /// An empty request of a kind.

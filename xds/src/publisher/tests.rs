@@ -342,3 +342,24 @@ fn what_a_stream_may_hold_is_bounded() {
     let unknown = DeltaDiscoveryRequest { type_url: "x".to_owned(), ..Default::default() };
     assert_eq!(publisher.handle(unknown, now, &shelf), Err(ProtocolError::UnknownType("x".to_owned())));
 }
+
+#[test]
+fn a_name_given_up_and_taken_anew_is_told_above_what_is_in_flight() {
+    let now = Instant::now();
+    let mut shelf = Shelf::default();
+    shelf.put(Kind::Listener, &["cart.shop:80"], b"1");
+    shelf.generation = 9;
+    let mut publisher = Publisher::new();
+    let absence = answer(&mut publisher, &shelf, subscribe(Kind::Listener, &["10.0.0.1:80"]));
+    assert_eq!(absence.system_version_info, Version::absent(9).to_string());
+    let names = vec!["10.0.0.1:80".to_owned()];
+    let unsubscribe =
+        DeltaDiscoveryRequest { resource_names_unsubscribe: names, ..subscribe(Kind::Listener, &[]) };
+    publisher.handle(unsubscribe, now, &shelf).unwrap();
+    publisher.handle(subscribe(Kind::Listener, &["10.0.0.1:80"]), now, &shelf).unwrap();
+    // The address now belongs to a listener that is older than the absence.
+    let listener = Arc::clone(&shelf.resources[&(Kind::Listener, "cart.shop:80".to_owned())]);
+    shelf.resources.insert((Kind::Listener, "10.0.0.1:80".to_owned()), listener);
+    let response = answer(&mut publisher, &shelf, ack(&absence));
+    assert_eq!(response.resources[0].version, Version::of(10, b"1").to_string());
+}

@@ -234,3 +234,20 @@ fn silence_ends_the_stream() {
     subscriber.disconnected();
     assert!(!subscriber.timed_out(later + ANSWER_TIMEOUT));
 }
+
+#[test]
+fn a_certificate_is_not_taken_back() {
+    let now = Instant::now();
+    let mut subscriber = subscriber();
+    subscriber.connected(now);
+    subscriber.request_identity("csr 1", now);
+    let version = Version::of(1, b"mine");
+    let certificate = response(Kind::Secret, vec![resource(Kind::Secret, IDENTITY, &version, b"mine")]);
+    subscriber.handle(certificate, take).unwrap();
+    subscriber.request_identity("csr 2", now);
+    // The control plane makes none for the new key. That is an answer, and the old one stays.
+    assert_eq!(subscriber.handle(removal(Kind::Secret, IDENTITY, 9), take).unwrap().removed, [IDENTITY]);
+    assert_eq!(subscriber.poll_timeout(), None);
+    assert_eq!(subscriber.held(Kind::Secret, IDENTITY), Some(&version));
+    assert_eq!(metadata::csr(subscriber.connected(now)[0].node.as_ref().unwrap()), Some("csr 2"));
+}
