@@ -91,7 +91,7 @@ pub struct Refusal {
 
 /// How far one kind has come with this subscriber.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Sync {
+pub struct SyncState {
     /// The catalog's generation that was sent last.
     pub sent: Option<u64>,
     /// The catalog's generation that was acknowledged last, be it with a refusal.
@@ -123,7 +123,7 @@ struct Session {
     /// Names to look at when the next response is made.
     due: BTreeSet<String>,
     in_flight: Option<InFlight>,
-    sync: Sync,
+    sync: SyncState,
 }
 
 /// A name that is subscribed to.
@@ -216,7 +216,7 @@ impl Publisher {
     }
 
     /// How far a kind has come with this subscriber.
-    pub fn sync(&self, kind: Kind) -> &Sync {
+    pub fn sync(&self, kind: Kind) -> &SyncState {
         &self.sessions[kind as usize].sync
     }
 
