@@ -138,7 +138,8 @@ pub struct Breaker {
     pub open: Open,
     /// How it finds out whether to close.
     pub half_open: HalfOpen,
-    /// Endpoint scope: at most this share of the endpoints is ejected at once. Default 50. Range 0-100.
+    /// Endpoint scope: at most this share of the endpoints is ejected at once, though one of two or more may always be,
+    /// and never all. 0 = none at all. Default 50. Range 0-100.
     pub max_ejection_percent: u32,
     /// Endpoint scope: after closing, the endpoint's share grows from 10 % to all over this time; 0 = at once.
     /// Default 10 s.
