@@ -29,6 +29,9 @@ pub struct Bootstrap {
     /// Single-threaded runtimes that carry requests. Default: one per available processor.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub workers: Option<usize>,
+    /// HTTP between this sidecar and others. Default: HTTP/2, one connection for all requests of a worker.
+    #[serde(default)]
+    pub mesh_http: MeshHttp,
     /// What the access log on stdout holds.
     #[serde(default)]
     pub access_log: AccessLog,
@@ -81,6 +84,18 @@ pub struct Outbound {
     pub listen: SocketAddr,
     /// Name of the listener resource: `<service>.<namespace>.svc.cluster.local:<port>`.
     pub target: String,
+}
+
+/// HTTP between two sidecars.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum MeshHttp {
+    /// HTTP/1.1 over a pool of connections.
+    #[serde(rename = "http/1.1")]
+    Http1,
+    /// HTTP/2 over one connection.
+    #[default]
+    #[serde(rename = "http/2")]
+    Http2,
 }
 
 /// Which requests the access log tells of.

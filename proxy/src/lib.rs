@@ -1,1 +1,45 @@
-//! 
+//! The sidecar: it stands beside one workload, takes what comes in for it, and carries what goes out.
+//!
+//! Two roads lead through these modules, both downwards. A change comes in over [`subscribe`] and ends as a snapshot; a
+//! request comes in over [`accept`] and reads that snapshot. `outbound` knows the order of a request's stages; read
+//! it first.
+//!
+//! Architecture Invariant: nothing here knows Kubernetes, only xDS and the bootstrap. A request loads one snapshot and
+//! keeps it; it waits for no lock that is held for longer than some tens of nanoseconds. A connection never leaves
+//! its thread.
+#![warn(missing_docs)]
+
+// The process: threads, sockets, the end of it all.
+mod process;
+// What it is told at start.
+pub mod config;
+// A configuration change comes in.
+mod compile;
+mod resource;
+mod subscribe;
+// A request goes through.
+mod accept;
+mod inbound;
+mod outbound;
+// Beside them: is an ejected endpoint back?
+mod probe;
+// What a request carries along, and what its thread has.
+mod exchange;
+mod worker;
+// What a request asks; where both roads meet.
+mod accrual;
+mod balance;
+pub mod breaker;
+mod cluster;
+mod detect;
+mod expose;
+mod http;
+mod retry;
+mod route;
+mod snapshot;
+mod upstream;
+// Seen from every stage.
+mod fault;
+mod telemetry;
+
+pub use process::{ProcessError, run};

@@ -1,0 +1,199 @@
+//! Which endpoint takes a try: of two drawn at random, the one that costs less (power of two choices, peak EWMA).
+//!
+//! The cost of an endpoint is its moving average of latency times what it has in flight, itself included, over its
+//! weight. The average follows a slower answer at once and forgets it over ten seconds, so an endpoint that stalls is
+//! left alone after its first slow answers; one that answers slowly because it is loaded gets less.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
+    },
+    time::{Duration, Instant},
+};
+
+use rand::Rng;
+
+use crate::{accrual::Accrual, breaker::shared::Pass, upstream::Peer};
+
+/// Time in which an old latency loses all but 1/e of its weight.
+const DECAY: Duration = Duration::from_secs(10);
+/// What an endpoint that has not answered yet is thought to take: it is tried, but not by everybody at once.
+const UNKNOWN: Duration = Duration::from_millis(1);
+/// Random pairs before all endpoints are looked at.
+const DRAWS: usize = 3;
+
+/// One endpoint of a backend.
+#[derive(Debug)]
+pub struct Endpoint {
+    /// How to reach it.
+    pub peer: Arc<Peer>,
+    /// Its breaker.
+    pub accrual: Arc<Accrual>,
+    /// Share of the requests in relation to others. At least 1.
+    pub weight: u32,
+    /// What it has to do.
+    pub load: Arc<Load>,
+}
+
+/// The endpoints of a backend that take requests.
+#[derive(Debug, Default)]
+pub struct Endpoints(Vec<Arc<Endpoint>>);
+
+/// Requests in flight and latency of one endpoint.
+#[derive(Debug)]
+pub struct Load {
+    base: Instant,
+    in_flight: AtomicU32,
+    average_ns: AtomicU64,
+    /// When the average was last touched, in nanoseconds since `base`.
+    touched_ns: AtomicU64,
+}
+
+/// One request in flight; dropped, it is over.
+#[derive(Debug)]
+pub struct InFlight(Arc<Load>);
+
+/// An endpoint that takes a try.
+#[derive(Debug)]
+pub struct Picked {
+    /// Which.
+    pub endpoint: Arc<Endpoint>,
+    /// Its breaker's admission; `None` in audit mode, where a call passes that the breaker would have refused.
+    pub pass: Option<Pass>,
+    /// Its load, counted while this lives.
+    pub in_flight: InFlight,
+}
+
+impl Load {
+    /// Nothing in flight, latency unknown.
+    pub fn new(now: Instant) -> Self {
+        Self {
+            base: now,
+            in_flight: AtomicU32::new(0),
+            average_ns: AtomicU64::new(UNKNOWN.as_nanos() as u64),
+            touched_ns: AtomicU64::new(0),
+        }
+    }
+
+    /// Counts one request until the value is dropped.
+    pub fn begin(self: &Arc<Self>) -> InFlight {
+        self.in_flight.fetch_add(1, Relaxed);
+        InFlight(Arc::clone(self))
+    }
+
+    /// Requests in flight now.
+    pub fn in_flight(&self) -> u32 {
+        self.in_flight.load(Relaxed)
+    }
+
+    /// Takes one latency in. Two workers may do so at once and one observation be lost: it is an average.
+    pub fn observe(&self, latency: Duration, now: Instant) {
+        let latency = latency.as_nanos() as f64;
+        let average = self.average();
+        let average = if latency > average {
+            latency
+        } else {
+            let elapsed = self.elapsed(now);
+            let keep = (-elapsed.as_secs_f64() / DECAY.as_secs_f64()).exp();
+            average.mul_add(keep, latency * (1.0 - keep))
+        };
+        self.average_ns.store(average as u64, Relaxed);
+        self.touched_ns.store(now.saturating_duration_since(self.base).as_nanos() as u64, Relaxed);
+    }
+
+    fn average(&self) -> f64 {
+        self.average_ns.load(Relaxed) as f64
+    }
+
+    fn elapsed(&self, now: Instant) -> Duration {
+        let touched = self.base + Duration::from_nanos(self.touched_ns.load(Relaxed));
+        now.saturating_duration_since(touched)
+    }
+
+    /// What one more request costs here. Without answers the average fades, so that an endpoint is not avoided for ever
+    /// because of one bad moment.
+    fn cost(&self, now: Instant) -> f64 {
+        let fade = (-self.elapsed(now).as_secs_f64() / DECAY.as_secs_f64()).exp();
+        let average = (self.average() * fade).max(1.0);
+        average * f64::from(self.in_flight() + 1)
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.in_flight.fetch_sub(1, Relaxed);
+    }
+}
+
+impl Endpoint {
+    fn is_available(&self, now: Instant) -> bool {
+        !self.accrual.enforces() || self.accrual.breaker.is_available(now)
+    }
+
+    fn cost(&self, now: Instant) -> f64 {
+        let share = f64::from(self.weight) * f64::from(self.accrual.breaker.share_percent(now)) / 100.0;
+        self.load.cost(now) / share
+    }
+}
+
+impl Endpoints {
+    /// Those that take requests.
+    pub fn new(endpoints: Vec<Arc<Endpoint>>) -> Self {
+        Self(endpoints)
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Endpoint>> {
+        self.0.iter()
+    }
+
+    /// An endpoint for a try, other than `avoided` if there is any other. `None` = nobody takes it.
+    pub fn pick(&self, now: Instant, random: &mut impl Rng, avoided: &[Arc<Endpoint>]) -> Option<Picked> {
+        let is_avoided = |endpoint: &Arc<Endpoint>| avoided.iter().any(|other| Arc::ptr_eq(other, endpoint));
+        self.draw(now, random, |endpoint| !is_avoided(endpoint))
+            .or_else(|| if avoided.is_empty() { None } else { self.draw(now, random, |_| true) })
+    }
+
+    fn draw(
+        &self,
+        now: Instant,
+        random: &mut impl Rng,
+        wanted: impl Fn(&Arc<Endpoint>) -> bool,
+    ) -> Option<Picked> {
+        let usable = |endpoint: &&Arc<Endpoint>| endpoint.is_available(now) && wanted(endpoint);
+        for _ in 0..DRAWS {
+            let pair = self.pair(random);
+            let cheapest =
+                pair.into_iter().flatten().filter(usable).min_by(|a, b| a.cost(now).total_cmp(&b.cost(now)));
+            if let Some(picked) = cheapest.and_then(|endpoint| take(endpoint, now)) {
+                return Some(picked);
+            }
+        }
+        // Most are out: whoever is left, in order of cost, until one's breaker admits the call.
+        let mut left: Vec<_> = self.0.iter().filter(usable).collect();
+        left.sort_by(|a, b| a.cost(now).total_cmp(&b.cost(now)));
+        left.into_iter().find_map(|endpoint| take(endpoint, now))
+    }
+
+    /// Two different endpoints, or the one that there is.
+    fn pair(&self, random: &mut impl Rng) -> [Option<&Arc<Endpoint>>; 2] {
+        match self.0.as_slice() {
+            [] => [None, None],
+            [only] => [Some(only), None],
+            all => {
+                let first = random.random_range(0..all.len());
+                let second = (first + random.random_range(1..all.len())) % all.len();
+                [Some(&all[first]), Some(&all[second])]
+            }
+        }
+    }
+}
+
+fn take(endpoint: &Arc<Endpoint>, now: Instant) -> Option<Picked> {
+    let pass = endpoint.accrual.acquire(now).ok()?;
+    Some(Picked { endpoint: Arc::clone(endpoint), pass, in_flight: endpoint.load.begin() })
+}
+
+#[cfg(test)]
+mod tests;

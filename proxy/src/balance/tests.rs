@@ -1,0 +1,124 @@
+use rand::{SeedableRng, rngs::SmallRng};
+use weft_api::circuit_breaker::Breaker;
+
+use super::*;
+use crate::{
+    breaker::{EndpointKey, Failure, Kept, Outcome, Scope, Settings},
+    http::serve::Version,
+};
+
+fn endpoints(weights: &[u32], now: Instant) -> Endpoints {
+    let settings = Settings::new(&Breaker::default(), Scope::Endpoint);
+    let keys: Vec<_> = (0..weights.len())
+        .map(|port| EndpointKey { address: ([127, 0, 0, 1], 1000 + port as u16).into(), identity: None })
+        .collect();
+    let breakers = Kept::new(settings, 50, 1).reconcile(now, &keys).breakers;
+    let list = keys.iter().zip(breakers).zip(weights).map(|((key, breaker), weight)| {
+        Arc::new(Endpoint {
+            peer: Arc::new(Peer::new(key.address, Version::Http1, None)),
+            accrual: Arc::new(Accrual::new(Scope::Endpoint, "a".into(), Some(key.address), breaker)),
+            weight: *weight,
+            load: Arc::new(Load::new(now)),
+        })
+    });
+    Endpoints::new(list.collect())
+}
+
+fn index(endpoints: &Endpoints, picked: &Picked) -> usize {
+    endpoints.iter().position(|endpoint| Arc::ptr_eq(endpoint, &picked.endpoint)).unwrap()
+}
+
+fn fail(endpoint: &Endpoint, now: Instant) {
+    for _ in 0..5 {
+        if let Ok(pass) = endpoint.accrual.acquire(now) {
+            endpoint.accrual.report(pass, now, Outcome::Failure(Failure::Connect));
+        }
+    }
+}
+
+#[test]
+fn nobody_is_picked_of_none() {
+    assert!(Endpoints::default().pick(Instant::now(), &mut SmallRng::seed_from_u64(1), &[]).is_none());
+}
+
+#[test]
+fn requests_in_flight_spread() {
+    let now = Instant::now();
+    let endpoints = endpoints(&[1; 4], now);
+    let mut random = SmallRng::seed_from_u64(1);
+    let held: Vec<_> = (0..400).map(|_| endpoints.pick(now, &mut random, &[]).unwrap()).collect();
+    for endpoint in endpoints.iter() {
+        assert!((95..=105).contains(&endpoint.load.in_flight()), "{}", endpoint.load.in_flight());
+    }
+    drop(held);
+    assert!(endpoints.iter().all(|endpoint| endpoint.load.in_flight() == 0));
+}
+
+#[test]
+fn the_slow_one_gets_less_and_is_not_avoided_for_ever() {
+    let start = Instant::now();
+    let endpoints = endpoints(&[1, 1], start);
+    let mut random = SmallRng::seed_from_u64(1);
+    let [slow, fast] = [0, 1].map(|at| Arc::clone(endpoints.iter().nth(at).unwrap()));
+    slow.load.observe(Duration::from_secs(1), start);
+    fast.load.observe(Duration::from_millis(1), start);
+    let now = start + Duration::from_millis(1);
+    assert!((0..100).all(|_| index(&endpoints, &endpoints.pick(now, &mut random, &[]).unwrap()) == 1));
+    // The fast one keeps answering; the slow one's bad moment fades meanwhile.
+    let later = start + Duration::from_secs(80);
+    fast.load.observe(Duration::from_millis(1), later);
+    assert_eq!(index(&endpoints, &endpoints.pick(later, &mut random, &[]).unwrap()), 0);
+}
+
+#[test]
+fn weight_is_a_share_of_what_is_in_flight() {
+    let now = Instant::now();
+    let endpoints = endpoints(&[1, 3], now);
+    let mut random = SmallRng::seed_from_u64(1);
+    let _held: Vec<_> = (0..400).map(|_| endpoints.pick(now, &mut random, &[]).unwrap()).collect();
+    let shares: Vec<_> = endpoints.iter().map(|endpoint| endpoint.load.in_flight()).collect();
+    assert!((98..=102).contains(&shares[0]), "{shares:?}");
+}
+
+#[test]
+fn a_retry_goes_elsewhere_unless_there_is_nobody_else() {
+    let now = Instant::now();
+    let mut random = SmallRng::seed_from_u64(1);
+    let two = endpoints(&[1, 1], now);
+    let first = Arc::clone(two.iter().next().unwrap());
+    for _ in 0..50 {
+        assert_eq!(index(&two, &two.pick(now, &mut random, &[Arc::clone(&first)]).unwrap()), 1);
+    }
+    let one = endpoints(&[1], now);
+    let only = Arc::clone(one.iter().next().unwrap());
+    assert_eq!(index(&one, &one.pick(now, &mut random, &[only]).unwrap()), 0);
+}
+
+#[test]
+fn an_ejected_endpoint_is_passed_over() {
+    let now = Instant::now();
+    let endpoints = endpoints(&[1; 3], now);
+    let mut random = SmallRng::seed_from_u64(1);
+    let failing = Arc::clone(endpoints.iter().next().unwrap());
+    fail(&failing, now);
+    assert!((0..200).all(|_| index(&endpoints, &endpoints.pick(now, &mut random, &[]).unwrap()) != 0));
+    // Also by a retry that has tried all the others.
+    let others: Vec<_> = endpoints.iter().skip(1).cloned().collect();
+    assert_ne!(index(&endpoints, &endpoints.pick(now, &mut random, &others).unwrap()), 0);
+}
+
+#[test]
+fn in_audit_mode_the_failing_endpoint_goes_on() {
+    let now = Instant::now();
+    let endpoints = endpoints(&[1, 1], now);
+    let mut random = SmallRng::seed_from_u64(1);
+    for endpoint in endpoints.iter() {
+        endpoint.accrual.set_audit(true);
+    }
+    fail(endpoints.iter().next().unwrap(), now);
+    let picked: std::collections::HashSet<_> =
+        (0..100).map(|_| index(&endpoints, &endpoints.pick(now, &mut random, &[]).unwrap())).collect();
+    assert_eq!(picked.len(), 2);
+    let trips = &endpoints.iter().next().unwrap().accrual.counts.trips;
+    assert_eq!(trips[0].load(Relaxed), 1);
+}

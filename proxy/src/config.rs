@@ -1,0 +1,109 @@
+//! What the proxy is told at start: the one place that reads files, arguments and the environment.
+
+use std::{
+    fs, io,
+    num::NonZero,
+    path::{Path, PathBuf},
+    str::FromStr,
+};
+
+use weft_api::bootstrap::Bootstrap;
+use weft_identity::{
+    SpiffeId, TrustDomain,
+    bundle::{InvalidBundle, TrustBundle},
+};
+
+/// Everything that a proxy is made of, checked.
+#[derive(Debug)]
+pub struct Config {
+    /// As it was written.
+    pub bootstrap: Bootstrap,
+    /// The mesh.
+    pub trust_domain: TrustDomain,
+    /// Who the control plane must be.
+    pub control_plane: SpiffeId,
+    /// Roots to trust at first.
+    pub bundle: TrustBundle,
+    /// Worker threads.
+    pub workers: usize,
+}
+
+/// Why a proxy cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// A file cannot be read.
+    #[error("{path}: {source}", path = path.display())]
+    Read {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The bootstrap is not one.
+    #[error("{path}: {reason}", path = path.display())]
+    Parse {
+        /// Which file.
+        path: PathBuf,
+        /// Line, column and field.
+        reason: String,
+    },
+    /// A field says something impossible.
+    #[error("bootstrap: {field}: {reason}")]
+    Field {
+        /// Its path.
+        field: &'static str,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The roots are none.
+    #[error("{path}: {source}", path = path.display())]
+    Bundle {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong.
+        source: InvalidBundle,
+    },
+}
+
+impl Config {
+    /// Reads the bootstrap at `path` (JSON) and the files that it names.
+    pub fn read(path: &Path) -> Result<Self, ConfigError> {
+        let text = read(path)?;
+        let bootstrap: Bootstrap = serde_json::from_str(&text)
+            .map_err(|error| ConfigError::Parse { path: path.to_owned(), reason: error.to_string() })?;
+        Self::new(bootstrap)
+    }
+
+    fn new(bootstrap: Bootstrap) -> Result<Self, ConfigError> {
+        let invalid = |field, reason: String| ConfigError::Field { field, reason };
+        let trust_domain = TrustDomain::from_str(&bootstrap.trust_domain)
+            .map_err(|error| invalid("trustDomain", error.to_string()))?;
+        let control_plane = SpiffeId::from_str(&bootstrap.control_plane.identity)
+            .map_err(|error| invalid("controlPlane.identity", error.to_string()))?;
+        if bootstrap.inbound.is_empty() && bootstrap.outbound.is_empty() {
+            return Err(invalid(
+                "inbound",
+                "is empty, and so is outbound: there is nothing to listen on".to_owned(),
+            ));
+        }
+        let path = &bootstrap.control_plane.trust_bundle;
+        let bundle = TrustBundle::from_pem(&read(path)?)
+            .map_err(|source| ConfigError::Bundle { path: path.clone(), source })?;
+        let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
+        let workers = bootstrap.workers.unwrap_or(processors).max(1);
+        Ok(Self { bootstrap, trust_domain, control_plane, bundle, workers })
+    }
+}
+
+/// What the process logs: `WEFT_LOG`, a level (`debug`) or directives (`info,weft_proxy=debug`). Empty = info.
+#[expect(clippy::disallowed_methods, reason = "this is the module that reads the environment")]
+pub fn log_filter() -> String {
+    std::env::var("WEFT_LOG").unwrap_or_default()
+}
+
+fn read(path: &Path) -> Result<String, ConfigError> {
+    fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,216 @@
+//! Why a request failed: the closed table. Whoever meets a fault in a response header, a metric label or a log
+//! line finds its row here.
+
+use std::time::Duration;
+
+use http::{HeaderValue, StatusCode, header};
+use weft_api::names;
+
+/// Every reason for which the proxy itself answers a request, or gives up on one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Fault {
+    /// The first configuration for this listener has not arrived.
+    NotConfigured,
+    /// The control plane knows no such service.
+    UnknownDestination,
+    /// The service has routes and none matches.
+    NoRoute,
+    /// The route names a backend that does not exist.
+    BackendMissing,
+    /// The backend has no endpoint that could take the request.
+    NoEndpoint,
+    /// A limit is reached.
+    Overflow,
+    /// The target breaker is open for so much longer.
+    BreakerOpen {
+        /// Time until it lets a probe pass.
+        retry_after: Duration,
+    },
+    /// No connection within the connect timeout, or it was refused.
+    ConnectFailed,
+    /// The TLS handshake failed, or the peer is somebody else than expected.
+    TlsFailed,
+    /// The connection ended before response headers.
+    UpstreamReset,
+    /// The upstream refused the stream before it did anything with it.
+    UpstreamRefused,
+    /// No response headers within the time of one try.
+    TryTimeout,
+    /// No response headers within the time of the request.
+    DeadlineExceeded,
+    /// Plaintext came in where only mTLS is taken.
+    PlaintextRefused,
+    /// The request is not one that a proxy may forward.
+    BadRequest,
+    /// CONNECT and TRACE are not forwarded.
+    MethodRefused,
+    /// The caller went away first.
+    ClientCancelled,
+    /// The response broke off after its headers.
+    BodyBroken,
+}
+
+/// Whose doing a fault is, as far as the proxy can tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Blame {
+    /// The caller.
+    Downstream,
+    /// The service that was called.
+    Upstream,
+    /// What people configured.
+    Configuration,
+    /// The mesh: a limit or breaker did its work, or the mesh is not ready.
+    Mesh,
+}
+
+impl Fault {
+    /// Every fault, for tables and tests.
+    pub const ALL: [Self; 18] = [
+        Self::NotConfigured,
+        Self::UnknownDestination,
+        Self::NoRoute,
+        Self::BackendMissing,
+        Self::NoEndpoint,
+        Self::Overflow,
+        Self::BreakerOpen { retry_after: Duration::ZERO },
+        Self::ConnectFailed,
+        Self::TlsFailed,
+        Self::UpstreamReset,
+        Self::UpstreamRefused,
+        Self::TryTimeout,
+        Self::DeadlineExceeded,
+        Self::PlaintextRefused,
+        Self::BadRequest,
+        Self::MethodRefused,
+        Self::ClientCancelled,
+        Self::BodyBroken,
+    ];
+
+    /// Flag, status, blame, and the reason with what to do: one row of the table.
+    const fn row(self) -> (&'static str, u16, Blame, &'static str) {
+        use Blame::{Configuration, Downstream, Mesh, Upstream};
+        match self {
+            Self::NotConfigured => (
+                "not_configured",
+                503,
+                Mesh,
+                "this proxy has no configuration for the destination yet; is the control plane reachable?",
+            ),
+            Self::UnknownDestination => (
+                "unknown_destination",
+                502,
+                Configuration,
+                "the control plane knows no service of this name and port; check the listener's target",
+            ),
+            Self::NoRoute => (
+                "no_route",
+                404,
+                Configuration,
+                "no route of the service matches; check its HTTPRoutes against the request",
+            ),
+            Self::BackendMissing => (
+                "backend_missing",
+                500,
+                Configuration,
+                "the route names a backend that does not exist; check its backendRefs",
+            ),
+            Self::NoEndpoint => (
+                "no_endpoint",
+                503,
+                Upstream,
+                "the backend has no endpoint that takes requests; are its pods ready?",
+            ),
+            Self::Overflow => (
+                "overflow",
+                503,
+                Mesh,
+                "more requests are under way than limits.maxRequests allows; raise it or slow down",
+            ),
+            Self::BreakerOpen { .. } => (
+                "breaker_open",
+                503,
+                Upstream,
+                "the circuit breaker is open because the service failed; it probes by itself",
+            ),
+            Self::ConnectFailed => (
+                "connect_failed",
+                503,
+                Upstream,
+                "no connection to the endpoint; does anything listen there?",
+            ),
+            Self::TlsFailed => (
+                "tls_failed",
+                503,
+                Upstream,
+                "mTLS with the endpoint failed; check both certificates and the identity expected of it",
+            ),
+            Self::UpstreamReset => {
+                ("upstream_reset", 502, Upstream, "the upstream ended the connection before it answered")
+            }
+            Self::UpstreamRefused => {
+                ("upstream_refused", 503, Upstream, "the upstream refused the stream; it may be draining")
+            }
+            Self::TryTimeout => {
+                ("try_timeout", 504, Upstream, "no response headers within perTryTimeout of the retry policy")
+            }
+            Self::DeadlineExceeded => {
+                ("deadline_exceeded", 504, Upstream, "no response headers within the timeout of the request")
+            }
+            Self::PlaintextRefused => (
+                "plaintext_refused",
+                403,
+                Downstream,
+                "this workload takes mTLS only; call it through a sidecar, or set its mtls to Permissive",
+            ),
+            Self::BadRequest => {
+                ("bad_request", 400, Downstream, "the request is malformed, and nothing was forwarded")
+            }
+            Self::MethodRefused => {
+                ("method_refused", 405, Downstream, "this proxy does not forward CONNECT or TRACE")
+            }
+            Self::ClientCancelled => {
+                ("client_cancelled", 499, Downstream, "the caller went away before the response was complete")
+            }
+            Self::BodyBroken => ("body_broken", 502, Upstream, "the response broke off after its headers"),
+        }
+    }
+
+    /// Stable short name: header value, metric label and log field.
+    pub const fn flag(self) -> &'static str {
+        self.row().0
+    }
+
+    /// Status of the local answer. 499 is for the log only (nobody is there to read it).
+    pub fn status(self) -> StatusCode {
+        StatusCode::from_u16(self.row().1).expect("the table holds codes within 400-599")
+    }
+
+    /// Who is to blame.
+    pub const fn blame(self) -> Blame {
+        self.row().2
+    }
+
+    /// Why, and what to do, in words.
+    pub const fn reason(self) -> &'static str {
+        self.row().3
+    }
+
+    /// The response that the caller gets: status, flag, and the reason as text.
+    pub fn response(self) -> http::Response<&'static str> {
+        let mut response = http::Response::new(self.reason());
+        *response.status_mut() = self.status();
+        let headers = response.headers_mut();
+        headers.insert(names::HEADER_FAULT, HeaderValue::from_static(self.flag()));
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+        if let Self::BreakerOpen { retry_after } = self {
+            // Retry-After has whole seconds (RFC 9110, 10.2.3): rounded up, so that nobody is early.
+            let seconds = retry_after.as_millis().div_ceil(1000).max(1);
+            let value = HeaderValue::from_str(&seconds.to_string()).expect("digits are a valid header value");
+            headers.insert(header::RETRY_AFTER, value);
+        }
+        response
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,9 @@
+//! HTTP between two connections: serving, bodies, and the headers that a proxy must touch.
+
+// A server connection, drained gracefully.
+pub mod serve;
+// What flows after the headers.
+pub mod body;
+pub mod replay;
+// What may not be passed on as it came.
+pub mod headers;

@@ -1,0 +1,141 @@
+//! The headers that a proxy removes, sets or translates between two connections.
+
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method, Uri,
+    header::{self, HOST},
+    request::Parts,
+    uri::{Authority, Scheme},
+};
+use weft_api::names;
+
+use super::serve::Version;
+use crate::fault::Fault;
+
+/// Fields that belong to one connection (RFC 9110, 7.6.1) and end with it.
+const HOP_BY_HOP: [HeaderName; 7] = [
+    header::CONNECTION,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+    HeaderName::from_static("http2-settings"),
+    header::PROXY_AUTHENTICATE,
+];
+
+/// Fields that the mesh itself vouches for: from anybody else they are lies.
+const OURS: [&str; 4] =
+    [names::HEADER_CLIENT_CERT, names::HEADER_ATTEMPT, names::HEADER_FAULT, names::HEADER_FALLBACK];
+
+/// Fields that decide what a message is; nobody may declare them hop-by-hop to make them vanish.
+const ESSENTIAL: [HeaderName; 3] = [HOST, header::CONTENT_LENGTH, header::AUTHORIZATION];
+
+/// Removes what ends with the connection, and what `connection` names besides.
+pub fn strip_hop_by_hop(headers: &mut HeaderMap) -> Result<(), Fault> {
+    if headers.contains_key(header::CONNECTION) {
+        let nominated: Vec<HeaderName> = headers
+            .get_all(header::CONNECTION)
+            .iter()
+            .filter_map(|value| value.to_str().ok())
+            .flat_map(|list| list.split(','))
+            .filter_map(|name| HeaderName::from_bytes(name.trim().as_bytes()).ok())
+            .collect();
+        for name in &nominated {
+            if ESSENTIAL.contains(name) {
+                return Err(Fault::BadRequest);
+            }
+            headers.remove(name);
+        }
+    }
+    for name in &HOP_BY_HOP {
+        headers.remove(name);
+    }
+    // `te: trailers` is the one value that may be passed on (RFC 9113, 8.2.2).
+    if headers.get(header::TE).is_some_and(|te| te != "trailers") {
+        headers.remove(header::TE);
+    }
+    Ok(())
+}
+
+/// Removes what only the mesh may say.
+pub fn strip_ours(headers: &mut HeaderMap) {
+    for name in OURS {
+        headers.remove(name);
+    }
+}
+
+/// Makes a request fit for its next connection: checks it, strips what ends here, and puts its authority where the
+/// next version of HTTP has it.
+pub fn prepare(request: &mut Parts, next: Version) -> Result<(), Fault> {
+    strip_hop_by_hop(&mut request.headers)?;
+    let authority = authority(request)?;
+    let path = request.uri.path_and_query().cloned();
+    let mut uri = Uri::builder();
+    match next {
+        Version::Http1 => {
+            request
+                .headers
+                .insert(HOST, HeaderValue::from_str(authority.as_str()).map_err(|_| Fault::BadRequest)?);
+            request.version = http::Version::HTTP_11;
+        }
+        Version::Http2 => {
+            request.headers.remove(HOST);
+            uri = uri.scheme(Scheme::HTTP).authority(authority);
+            request.version = http::Version::HTTP_2;
+        }
+    }
+    let path = path.map_or_else(
+        || if request.method == Method::OPTIONS { "*" } else { "/" }.to_owned(),
+        |path| path.to_string(),
+    );
+    request.uri = uri.path_and_query(path).build().map_err(|_| Fault::BadRequest)?;
+    Ok(())
+}
+
+/// Whether the method is one that is forwarded.
+pub fn check_method(method: &Method) -> Result<(), Fault> {
+    if matches!(*method, Method::CONNECT | Method::TRACE) { Err(Fault::MethodRefused) } else { Ok(()) }
+}
+
+/// The authority of a request: of its target if that has one, else of the one `Host` (RFC 9112, 3.2).
+pub fn authority(request: &Parts) -> Result<Authority, Fault> {
+    let mut hosts = request.headers.get_all(HOST).iter();
+    let (host, second) = (hosts.next(), hosts.next());
+    if second.is_some() {
+        return Err(Fault::BadRequest);
+    }
+    if let Some(authority) = request.uri.authority() {
+        // In HTTP/2 a Host beside `:authority` must say the same (RFC 9113, 8.3.1).
+        let differs = host.is_some_and(|host| host != authority.as_str());
+        if differs && request.version == http::Version::HTTP_2 {
+            return Err(Fault::BadRequest);
+        }
+        return plain(authority.clone());
+    }
+    let host = host.ok_or(Fault::BadRequest)?;
+    plain(Authority::try_from(host.as_bytes()).map_err(|_| Fault::BadRequest)?)
+}
+
+/// User information has no place in a request (RFC 9110, 4.2.4).
+fn plain(authority: Authority) -> Result<Authority, Fault> {
+    if authority.as_str().contains('@') { Err(Fault::BadRequest) } else { Ok(authority) }
+}
+
+/// Tells the application who called, as Envoy's `x-forwarded-client-cert` does.
+pub fn set_client_cert(headers: &mut HeaderMap, local: &str, peer: &str) {
+    // SPIFFE ids hold letters, digits and `:/.-_` only, so this is a valid header value without quoting.
+    if let Ok(value) = HeaderValue::from_str(&format!("By={local};URI={peer}")) {
+        headers.insert(names::HEADER_CLIENT_CERT, value);
+    }
+}
+
+/// How often the request has been tried before it came here.
+pub fn attempt(headers: &HeaderMap) -> u32 {
+    headers
+        .get(names::HEADER_ATTEMPT)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests;

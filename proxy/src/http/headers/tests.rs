@@ -1,0 +1,116 @@
+use http::Request;
+
+use super::*;
+
+fn parts(method: &str, target: &str, headers: &[(&str, &str)]) -> Parts {
+    let mut request = Request::builder().method(method).uri(target);
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    request.body(()).unwrap().into_parts().0
+}
+
+#[test]
+fn what_belongs_to_a_connection_ends_with_it() {
+    let mut request = parts(
+        "GET",
+        "/",
+        &[
+            ("host", "a"),
+            ("connection", "close, X-Secret"),
+            ("keep-alive", "timeout=5"),
+            ("transfer-encoding", "chunked"),
+            ("upgrade", "h2c"),
+            ("http2-settings", "AAMAAABkAAQCAAAAAAIAAAAA"),
+            ("x-secret", "1"),
+            ("te", "gzip"),
+            ("x-kept", "2"),
+        ],
+    );
+    prepare(&mut request, Version::Http1).unwrap();
+    let mut names: Vec<_> = request.headers.keys().map(HeaderName::as_str).collect();
+    names.sort_unstable();
+    assert_eq!(names, ["host", "x-kept"]);
+}
+
+#[test]
+fn trailers_may_still_be_asked_for() {
+    let mut request = parts("POST", "/", &[("host", "a"), ("te", "trailers")]);
+    prepare(&mut request, Version::Http2).unwrap();
+    assert_eq!(request.headers["te"], "trailers");
+}
+
+#[test]
+fn nobody_makes_an_essential_field_vanish() {
+    for name in ["host", "Content-Length", "authorization"] {
+        let mut request = parts("GET", "/", &[("host", "a"), ("connection", name)]);
+        assert_eq!(prepare(&mut request, Version::Http1), Err(Fault::BadRequest), "{name}");
+    }
+}
+
+#[test]
+fn the_authority_stands_where_the_next_version_has_it() {
+    let mut request = parts("GET", "/a?b", &[("host", "api:8080")]);
+    prepare(&mut request, Version::Http2).unwrap();
+    assert_eq!(request.uri, "http://api:8080/a?b");
+    assert!(!request.headers.contains_key("host"));
+    prepare(&mut request, Version::Http1).unwrap();
+    assert_eq!(request.uri, "/a?b");
+    assert_eq!(request.headers["host"], "api:8080");
+}
+
+#[test]
+fn a_target_with_an_authority_wins_over_host() {
+    let mut request = parts("GET", "http://right/x", &[("host", "wrong")]);
+    prepare(&mut request, Version::Http1).unwrap();
+    assert_eq!(request.headers["host"], "right");
+}
+
+#[test]
+fn a_doubtful_authority_is_refused() {
+    let two = parts("GET", "/", &[("host", "a"), ("host", "a")]);
+    let none = parts("GET", "/", &[]);
+    let user = parts("GET", "/", &[("host", "u@a")]);
+    let path = parts("GET", "/", &[("host", "a/x")]);
+    let mut differing = parts("GET", "http://a/", &[("host", "b")]);
+    differing.version = http::Version::HTTP_2;
+    for request in [two, none, user, path, differing] {
+        assert_eq!(authority(&request), Err(Fault::BadRequest), "{request:?}");
+    }
+}
+
+#[test]
+fn options_of_a_server_stay_what_they_are() {
+    let mut request = parts("OPTIONS", "*", &[("host", "a")]);
+    prepare(&mut request, Version::Http1).unwrap();
+    assert_eq!(request.uri, "*");
+}
+
+#[test]
+fn only_the_mesh_says_who_calls() {
+    let mut headers = HeaderMap::new();
+    for name in OURS {
+        headers.append(name, HeaderValue::from_static("forged"));
+        headers.append(name, HeaderValue::from_static("twice"));
+    }
+    strip_ours(&mut headers);
+    assert!(headers.is_empty());
+    set_client_cert(&mut headers, "spiffe://td/ns/a/sa/b", "spiffe://td/ns/c/sa/d");
+    assert_eq!(headers[names::HEADER_CLIENT_CERT], "By=spiffe://td/ns/a/sa/b;URI=spiffe://td/ns/c/sa/d");
+}
+
+#[test]
+fn tunnels_and_echoes_are_refused() {
+    for (method, refused) in [("CONNECT", true), ("TRACE", true), ("GET", false), ("PURGE", false)] {
+        let method = Method::from_bytes(method.as_bytes()).unwrap();
+        assert_eq!(check_method(&method).is_err(), refused, "{method}");
+    }
+}
+
+#[test]
+fn attempts_are_a_number_or_none() {
+    for (value, attempts) in [("2", 2), ("", 0), ("-1", 0), ("x", 0)] {
+        let headers = HeaderMap::from_iter([(HeaderName::from_static(names::HEADER_ATTEMPT), value.parse().unwrap())]);
+        assert_eq!(attempt(&headers), attempts, "{value}");
+    }
+}

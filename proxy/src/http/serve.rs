@@ -1,0 +1,114 @@
+//! One server connection: HTTP/1.1 or HTTP/2, until it ends or is drained.
+
+use std::{future::Future, pin::pin, time::Duration};
+
+use http::{Request, Response};
+use hyper::{
+    body::{Body, Incoming},
+    rt::{Executor, Read, Write},
+    server::conn::{http1, http2},
+    service::service_fn,
+};
+use hyper_util::rt::TokioTimer;
+use weft_api::bootstrap::MeshHttp;
+use weft_runtime::shutdown::Shutdown;
+
+/// A request's headers must be complete within this time.
+const HEADERS_TIMEOUT: Duration = Duration::from_secs(10);
+/// Most bytes of request headers (RFC 6585 answers more with 431).
+const HEADER_BYTES_MAX: usize = 64 * 1024;
+/// Most header lines of a request.
+const HEADERS_MAX: usize = 100;
+/// Streams at once on one connection. Between sidecars all requests of a worker share one, so this is not small.
+const STREAMS_MAX: u32 = 1024;
+/// Bytes that may wait to be sent on one stream; hyper's 400 KiB would let one hostile connection hold hundreds of MiB.
+const SEND_BUFFER_MAX: usize = 64 * 1024;
+/// Window of one stream and of a connection: what a peer may send before it is read.
+const STREAM_WINDOW: u32 = 256 * 1024;
+const CONNECTION_WINDOW: u32 = 1024 * 1024;
+/// A silent HTTP/2 peer is asked for a sign of life after this time, and is gone when there is none within it again.
+const KEEP_ALIVE: Duration = Duration::from_secs(20);
+
+/// The two versions of HTTP that are served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Version {
+    /// HTTP/1.0 and 1.1.
+    Http1,
+    /// HTTP/2.
+    Http2,
+}
+
+impl From<MeshHttp> for Version {
+    fn from(link: MeshHttp) -> Self {
+        match link {
+            MeshHttp::Http1 => Self::Http1,
+            MeshHttp::Http2 => Self::Http2,
+        }
+    }
+}
+
+/// Spawns onto the worker's own thread.
+#[derive(Clone, Copy, Debug)]
+pub struct LocalExecutor;
+
+impl<F: Future + 'static> Executor<F> for LocalExecutor
+where
+    F::Output: 'static,
+{
+    fn execute(&self, future: F) {
+        // hyper's connection ends only after the streams that it has spawned here, and the connection is owned.
+        tokio::task::spawn_local(future);
+    }
+}
+
+/// Answers every request of `io` by `respond`. When `shutdown` begins to drain, what is under way ends first.
+pub async fn serve<IO, R, F, B>(io: IO, version: Version, shutdown: Shutdown, respond: R) -> hyper::Result<()>
+where
+    IO: Read + Write + Unpin + 'static,
+    R: Fn(Request<Incoming>) -> F + 'static,
+    F: Future<Output = Response<B>> + 'static,
+    B: Body<Data = bytes::Bytes> + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let service = service_fn(move |request| {
+        let response = respond(request);
+        async move { Ok::<_, std::convert::Infallible>(response.await) }
+    });
+    // The two arms are alike, but hyper gives the two connections no trait in common.
+    match version {
+        Version::Http1 => {
+            let mut connection = pin!(
+                http1::Builder::new()
+                    .timer(TokioTimer::new())
+                    .header_read_timeout(HEADERS_TIMEOUT)
+                    .max_buf_size(HEADER_BYTES_MAX)
+                    .max_headers(HEADERS_MAX)
+                    .serve_connection(io, service)
+            );
+            tokio::select! {
+                ended = connection.as_mut() => return ended,
+                () = shutdown.draining() => connection.as_mut().graceful_shutdown(),
+            }
+            connection.await
+        }
+        Version::Http2 => {
+            let mut connection = pin!(
+                http2::Builder::new(LocalExecutor)
+                    .timer(TokioTimer::new())
+                    .keep_alive_interval(KEEP_ALIVE)
+                    .keep_alive_timeout(KEEP_ALIVE)
+                    .max_concurrent_streams(STREAMS_MAX)
+                    .max_header_list_size(HEADER_BYTES_MAX as u32)
+                    .max_send_buf_size(SEND_BUFFER_MAX)
+                    .initial_stream_window_size(STREAM_WINDOW)
+                    .initial_connection_window_size(CONNECTION_WINDOW)
+                    .serve_connection(io, service)
+            );
+            tokio::select! {
+                ended = connection.as_mut() => return ended,
+                () = shutdown.draining() => connection.as_mut().graceful_shutdown(),
+            }
+            connection.await
+        }
+    }
+}

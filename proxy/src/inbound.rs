@@ -1,0 +1,193 @@
+//! The spine to the local application: who calls, whether that is taken, and the request handed on.
+
+use std::{io, rc::Rc, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use http::{HeaderValue, Request, Response, header::CONTENT_TYPE, request::Parts};
+use hyper::body::{Body, Incoming};
+use hyper_util::rt::TokioIo;
+use rustls::ServerConfig;
+use tokio::{net::TcpStream, time::timeout};
+use tokio_rustls::TlsAcceptor;
+use weft_api::names;
+use weft_identity::tls::{ClientCertificate, Credentials, peer_identity};
+
+use crate::{
+    detect::{self, Protocol, Rewound},
+    exchange::{Direction, Exchange, Held},
+    fault::Fault,
+    http::{
+        body::Watched,
+        headers,
+        replay::RequestBody,
+        serve::{Version, serve},
+    },
+    snapshot::Inbound,
+    telemetry::requests::Series,
+    upstream::{ConnectError, SendError},
+    worker::Worker,
+};
+
+/// A TLS handshake must be over within this time.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
+/// A first request waits so long for the configuration of its port.
+const CONFIGURATION_WAIT: Duration = Duration::from_secs(1);
+
+/// TLS as it is offered to other sidecars.
+pub fn server_config(credentials: &Arc<Credentials>) -> Arc<ServerConfig> {
+    credentials.server_config(ClientCertificate::Required, &[names::ALPN_MESH_H2, names::ALPN_MESH_HTTP1])
+}
+
+/// Who is at the other end of a connection, and where that is counted.
+#[derive(Clone)]
+struct Caller {
+    /// SPIFFE id; `None` = plaintext.
+    identity: Option<Arc<str>>,
+    port: u16,
+    requests: Arc<Series>,
+}
+
+/// Serves one connection that came in on `port`.
+pub async fn connection(
+    worker: Rc<Worker>,
+    stream: TcpStream,
+    port: u16,
+    tls: Arc<ServerConfig>,
+) -> io::Result<()> {
+    let (protocol, stream) = detect::detect(stream).await?;
+    match protocol {
+        Protocol::Tls => mesh(worker, stream, port, tls).await,
+        Protocol::Http1 => plaintext(worker, stream, port, Version::Http1).await,
+        Protocol::Http2 => plaintext(worker, stream, port, Version::Http2).await,
+    }
+}
+
+async fn mesh(
+    worker: Rc<Worker>,
+    stream: Rewound<TcpStream>,
+    port: u16,
+    tls: Arc<ServerConfig>,
+) -> io::Result<()> {
+    let stream = timeout(HANDSHAKE_TIMEOUT, TlsAcceptor::from(tls).accept(stream))
+        .await
+        .map_err(|_| io::ErrorKind::TimedOut)??;
+    let (_, session) = stream.get_ref();
+    // The handshake has verified both; without them there would be no connection.
+    let certificates = session.peer_certificates().ok_or(io::ErrorKind::PermissionDenied)?;
+    let identity = peer_identity(certificates).map_err(io::Error::other)?;
+    let version =
+        if session.alpn_protocol() == Some(names::ALPN_MESH_H2) { Version::Http2 } else { Version::Http1 };
+    let identity: Arc<str> = identity.to_string().into();
+    let caller = Caller::new(&worker, Some(identity), port);
+    let shutdown = worker.shared.shutdown.clone();
+    let respond = move |request| respond(Rc::clone(&worker), caller.clone(), request);
+    serve(TokioIo::new(stream), version, shutdown, respond).await.map_err(io::Error::other)
+}
+
+async fn plaintext(
+    worker: Rc<Worker>,
+    stream: Rewound<TcpStream>,
+    port: u16,
+    version: Version,
+) -> io::Result<()> {
+    let caller = Caller::new(&worker, None, port);
+    let shutdown = worker.shared.shutdown.clone();
+    let respond = move |request| respond(Rc::clone(&worker), caller.clone(), request);
+    serve(TokioIo::new(stream), version, shutdown, respond).await.map_err(io::Error::other)
+}
+
+impl Caller {
+    fn new(worker: &Worker, identity: Option<Arc<str>>, port: u16) -> Self {
+        let source = identity.as_deref().unwrap_or("");
+        let requests = worker.shared.telemetry.server.series([source, &port.to_string()]);
+        Self { identity, port, requests }
+    }
+}
+
+async fn respond(
+    worker: Rc<Worker>,
+    caller: Caller,
+    request: Request<Incoming>,
+) -> Response<Watched<Exchange>> {
+    let (mut request, body) = request.into_parts();
+    let mut exchange = Exchange::begin(&worker, Direction::Inbound, &request);
+    exchange.tls = caller.identity.is_some();
+    exchange.peer.clone_from(&caller.identity);
+    exchange.requests = Some(Arc::clone(&caller.requests));
+    match forward(&worker, &caller, &mut exchange, &mut request, body).await {
+        Ok((response, held)) => {
+            let (mut response, body) = response.into_parts();
+            // A field of a response that may not be passed on is dropped, not refused.
+            let _ = headers::strip_hop_by_hop(&mut response.headers);
+            exchange.respond(response.status, Some(held));
+            Response::from_parts(response, Watched::upstream(body, exchange))
+        }
+        Err(fault) => {
+            exchange.fault = Some(fault);
+            let response = fault.response();
+            exchange.respond(response.status(), None);
+            response.map(|text| Watched::local(Bytes::from_static(text.as_bytes()), exchange))
+        }
+    }
+}
+
+async fn forward(
+    worker: &Rc<Worker>,
+    caller: &Caller,
+    exchange: &mut Exchange,
+    request: &mut Parts,
+    body: Incoming,
+) -> Result<(Response<Incoming>, Held), Fault> {
+    let inbound = configuration(worker, caller.port).await?;
+    if caller.identity.is_none() && !inbound.plaintext {
+        return Err(Fault::PlaintextRefused);
+    }
+    headers::check_method(&request.method)?;
+    introduce(worker, caller, request);
+    let app = if is_grpc(request) { &inbound.http2 } else { inbound.app() };
+    exchange.address = Some(app.address);
+    headers::prepare(request, app.version)?;
+    let body = if body.is_end_stream() { RequestBody::Empty } else { RequestBody::Once(body) };
+    let request = Request::from_parts(request.clone(), body);
+    let (response, lease) =
+        worker.pools.send(app, request, &inbound.limits).await.map_err(|error| fault(&error))?;
+    Ok((response, Held { lease, admission: None }))
+}
+
+async fn configuration(worker: &Rc<Worker>, port: u16) -> Result<Inbound, Fault> {
+    let snapshots = &worker.shared.snapshots;
+    if let Some(inbound) = snapshots.load().inbound.get(&port) {
+        return Ok(inbound.clone());
+    }
+    let configured = snapshots.wait_for(|snapshot| snapshot.inbound.get(&port).cloned());
+    timeout(CONFIGURATION_WAIT, configured).await.map_err(|_| Fault::NotConfigured)
+}
+
+/// Removes what only the mesh may say, and says it: who calls. Another sidecar's count of attempts stays.
+fn introduce(worker: &Worker, caller: &Caller, request: &mut Parts) {
+    let attempt = headers::attempt(&request.headers);
+    headers::strip_ours(&mut request.headers);
+    let Some(peer) = &caller.identity else { return };
+    if attempt > 0 {
+        request.headers.insert(names::HEADER_ATTEMPT, HeaderValue::from(attempt));
+    }
+    if let Some(local) = worker.shared.credentials.identity() {
+        headers::set_client_cert(&mut request.headers, &local.id().to_string(), peer);
+    }
+}
+
+/// gRPC exists over HTTP/2 only, whatever the port was said to speak.
+fn is_grpc(request: &Parts) -> bool {
+    request.headers.get(CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"))
+}
+
+fn fault(error: &SendError) -> Fault {
+    match error {
+        SendError::Connect(ConnectError::Tls(_)) => Fault::TlsFailed,
+        SendError::Connect(_) => Fault::ConnectFailed,
+        SendError::Overflow => Fault::Overflow,
+        SendError::Refused => Fault::UpstreamRefused,
+        SendError::Stale | SendError::Reset(_) => Fault::UpstreamReset,
+        SendError::Caller => Fault::ClientCancelled,
+    }
+}

@@ -1,0 +1,394 @@
+//! The spine to the mesh: what happens to a request of the local application on its way to another service.
+//!
+//! This is the one place that knows the order of the stages: route, then for each try a backend by weight, the target
+//! breaker, the limits, an endpoint, the request itself, and what its end means to breaker and retry.
+
+use std::{
+    cell::RefCell,
+    rc::Rc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use http::{HeaderValue, Request, Response, header::RETRY_AFTER, request::Parts};
+use hyper::body::{Body, Incoming};
+use tokio::time::{sleep, timeout, timeout_at};
+use weft_api::{circuit_breaker::FallbackCause, names};
+
+use crate::{
+    accrual::Open,
+    balance::{Endpoint, Picked},
+    breaker::{Event, Outcome, Retryable, Verdict, classify},
+    cluster::{Cluster, Counts},
+    exchange::{Admission, Direction, Exchange, Held, grpc_status},
+    fault::{Blame, Fault},
+    http::{
+        body::Watched,
+        headers,
+        replay::{Kept, Replay, RequestBody},
+    },
+    retry::Decision,
+    route::{Action, Forward, Table},
+    snapshot::Destination,
+    upstream::{ConnectError, Lease, SendError},
+    worker::Worker,
+};
+
+/// A first request waits so long for the configuration of its destination.
+const CONFIGURATION_WAIT: Duration = Duration::from_secs(1);
+
+/// Answers one request that came in on the listener for `target`.
+pub async fn respond(
+    worker: Rc<Worker>,
+    target: Arc<str>,
+    request: Request<Incoming>,
+) -> Response<Watched<Exchange>> {
+    let (mut request, body) = request.into_parts();
+    let mut exchange = Exchange::begin(&worker, Direction::Outbound, &request);
+    match forward(&worker, &target, &mut exchange, &mut request, body).await {
+        Ok(Answer::Upstream(response, held)) => {
+            let (mut response, body) = response.into_parts();
+            // Nothing in a response decides about it here: a field that may not be passed on is dropped, not refused.
+            let _ = headers::strip_hop_by_hop(&mut response.headers);
+            exchange.respond(response.status, Some(held));
+            Response::from_parts(response, Watched::upstream(body, exchange))
+        }
+        Ok(Answer::Local(response)) => local(exchange, response),
+        Err(fault) => {
+            exchange.fault = Some(fault);
+            local(exchange, fault.response().map(|text| Bytes::from_static(text.as_bytes())))
+        }
+    }
+}
+
+fn local(mut exchange: Exchange, response: Response<Bytes>) -> Response<Watched<Exchange>> {
+    exchange.respond(response.status(), None);
+    response.map(|body| Watched::local(body, exchange))
+}
+
+/// What the caller gets.
+enum Answer {
+    Upstream(Response<Incoming>, Held),
+    Local(Response<Bytes>),
+}
+
+async fn forward(
+    worker: &Rc<Worker>,
+    target: &str,
+    exchange: &mut Exchange,
+    request: &mut Parts,
+    body: Incoming,
+) -> Result<Answer, Fault> {
+    let table = destination(worker, target).await?;
+    exchange.destination = Some(Arc::clone(&table.name));
+    headers::check_method(&request.method)?;
+    let route = table.find(request).cloned().ok_or(Fault::NoRoute);
+    let route = route.inspect_err(|_| {
+        exchange.requests = Some(worker.shared.telemetry.client.series([&table.name, ""]));
+    })?;
+    exchange.route = Some(Arc::clone(&route.name));
+    exchange.requests = Some(Arc::clone(&route.requests));
+    match &route.action {
+        Action::Respond(status) => {
+            let mut response =
+                Fault::BackendMissing.response().map(|text| Bytes::from_static(text.as_bytes()));
+            *response.status_mut() = *status;
+            exchange.fault = Some(Fault::BackendMissing);
+            Ok(Answer::Local(response))
+        }
+        Action::Forward(forward) => Tries::new(worker, forward, exchange, request, body).run().await,
+    }
+}
+
+/// The routes of the listener's target, as soon as they are known.
+async fn destination(worker: &Rc<Worker>, target: &str) -> Result<Arc<Table>, Fault> {
+    let snapshots = &worker.shared.snapshots;
+    let found = match snapshots.load().destinations.get(target) {
+        Some(destination) => destination.clone(),
+        None => timeout(
+            CONFIGURATION_WAIT,
+            snapshots.wait_for(|snapshot| snapshot.destinations.get(target).cloned()),
+        )
+        .await
+        .map_err(|_| Fault::NotConfigured)?,
+    };
+    match found {
+        Destination::Service(table) => Ok(table),
+        Destination::Unknown => Err(Fault::UnknownDestination),
+    }
+}
+
+/// The tries of one request.
+struct Tries<'a> {
+    worker: &'a Rc<Worker>,
+    forward: &'a Forward,
+    exchange: &'a mut Exchange,
+    request: &'a Parts,
+    body: Option<Incoming>,
+    kept: Option<Rc<RefCell<Kept>>>,
+    /// Retries that others have made of this request before it came here.
+    earlier: u32,
+    deadline: Option<Instant>,
+    tried: Vec<Arc<Endpoint>>,
+}
+
+/// How one try ended.
+struct Try {
+    result: Result<(Response<Incoming>, Held), Fault>,
+    verdict: Verdict,
+    cluster: Option<Arc<Cluster>>,
+}
+
+impl Try {
+    /// Refused before anything was sent: no sample for a breaker, and no reason to try again.
+    fn refused(fault: Fault, cluster: Option<Arc<Cluster>>) -> Self {
+        let verdict = Verdict { outcome: Outcome::Ignored, retryable: Retryable::Never };
+        Self { result: Err(fault), verdict, cluster }
+    }
+}
+
+impl<'a> Tries<'a> {
+    fn new(
+        worker: &'a Rc<Worker>,
+        forward: &'a Forward,
+        exchange: &'a mut Exchange,
+        request: &'a mut Parts,
+        body: Incoming,
+    ) -> Self {
+        let earlier = headers::attempt(&request.headers);
+        headers::strip_ours(&mut request.headers);
+        let deadline = forward.timeout.map(|timeout| exchange.started() + timeout);
+        let body = Some(body).filter(|body| !body.is_end_stream());
+        let mut tries = Self {
+            worker,
+            forward,
+            exchange,
+            request,
+            body,
+            kept: None,
+            earlier,
+            deadline,
+            tried: Vec::new(),
+        };
+        if let Some(rule) = tries.rule() {
+            rule.budget.count_original(tries.exchange.started());
+            tries.kept = tries.body.take().map(|body| Kept::new(body, rule.body_bytes_max));
+        }
+        tries
+    }
+
+    /// The retry rule, unless somebody before has retried this very request: retries must not multiply over hops.
+    fn rule(&self) -> Option<&'a crate::retry::Rule> {
+        self.forward.retry.as_ref().filter(|_| self.earlier == 0)
+    }
+
+    async fn run(mut self) -> Result<Answer, Fault> {
+        loop {
+            self.exchange.tries += 1;
+            let tried = self.once().await;
+            let Some(pause) = self.pause(&tried) else { return self.answer(tried) };
+            // The failed response and its connection end here, before the pause.
+            drop(tried);
+            sleep(pause).await;
+        }
+    }
+
+    /// The pause before another try, if there is to be one.
+    fn pause(&mut self, tried: &Try) -> Option<Duration> {
+        let rule = self.rule()?;
+        if !self.kept.as_ref().is_none_or(|kept| kept.borrow().can_replay()) {
+            return None;
+        }
+        let now = Instant::now();
+        let left = self.deadline.map(|deadline| deadline.saturating_duration_since(now));
+        let (method, tries) = (&self.request.method, self.exchange.tries);
+        let random = &mut *self.worker.random.borrow_mut();
+        let count = |counter: fn(&Counts) -> &AtomicU64| {
+            if let Some(cluster) = &tried.cluster {
+                counter(&cluster.counts).fetch_add(1, Relaxed);
+            }
+        };
+        match rule.decide(tried.verdict.retryable, method, tries, left, now, random) {
+            Decision::After(pause) => {
+                count(|counts| &counts.retries);
+                Some(pause)
+            }
+            Decision::OverBudget => {
+                count(|counts| &counts.retries_over_budget);
+                None
+            }
+            Decision::GiveUp => None,
+        }
+    }
+
+    /// What the caller gets of the last try: its response, a canned one, or the fault.
+    fn answer(self, tried: Try) -> Result<Answer, Fault> {
+        let failed = !matches!(tried.verdict.outcome, Outcome::Success);
+        let cause = match &tried.result {
+            Err(Fault::BreakerOpen { .. }) => Some(FallbackCause::Open),
+            Err(fault) if matches!(fault.blame(), Blame::Upstream | Blame::Mesh) => {
+                Some(FallbackCause::Failure)
+            }
+            Ok(_) if failed => Some(FallbackCause::Failure),
+            _ => None,
+        };
+        let canned = cause
+            .zip(tried.cluster.as_ref())
+            .and_then(|(cause, cluster)| Some((cause, cluster.fall_back(cause)?)));
+        if let Some((cause, response)) = canned {
+            self.exchange.fallback = Some(cause);
+            self.exchange.fault = tried.result.err();
+            return Ok(Answer::Local(response));
+        }
+        tried.result.map(|(response, held)| Answer::Upstream(response, held))
+    }
+
+    async fn once(&mut self) -> Try {
+        let picked = self.forward.backends.pick(&mut *self.worker.random.borrow_mut()).cloned();
+        let Some(cluster) = picked else { return Try::refused(Fault::BackendMissing, None) };
+        let mut admission = match self.admit(&cluster) {
+            Ok(admission) => admission,
+            Err(fault) => return Try::refused(fault, Some(cluster)),
+        };
+        let peer = Arc::clone(&admission.endpoint.peer);
+        self.exchange.address = Some(peer.address);
+        self.exchange.tls = peer.mesh.is_some();
+        self.exchange.peer = peer.identity().cloned();
+        let request = match self.request(&admission) {
+            Ok(request) => request,
+            Err(fault) => return Try::refused(fault, Some(cluster)),
+        };
+        let sending = self.worker.pools.send(&peer, request, &cluster.limits);
+        let sent = match self.try_deadline(admission.sent) {
+            None => Ok(sending.await),
+            Some(at) => timeout_at(at.into(), sending).await,
+        };
+        let now = Instant::now();
+        admission.headers = Some(now);
+        let (event, fault) = match &sent {
+            Ok(Ok((response, _))) => {
+                (response_event(response, now.saturating_duration_since(admission.sent)), None)
+            }
+            Ok(Err(error)) => send_event(error),
+            Err(_) if self.deadline.is_some_and(|deadline| deadline <= now) => {
+                (Event::PerTryTimeout, Some(Fault::DeadlineExceeded))
+            }
+            Err(_) => (Event::PerTryTimeout, Some(Fault::TryTimeout)),
+        };
+        let verdict = classify(event, &cluster.failures, self.worker.is_starved(now));
+        let result = match (fault, sent) {
+            (None, Ok(Ok((response, lease)))) => Ok(keep(admission, verdict, response, lease, now)),
+            (fault, sent) => {
+                admission.settle(now, verdict.outcome);
+                if let Ok(Err(error)) = sent {
+                    tracing::debug!(destination = %cluster.name, address = %peer.address, %error, "try failed");
+                }
+                Err(fault.unwrap_or(Fault::UpstreamReset))
+            }
+        };
+        Try { result, verdict, cluster: Some(cluster) }
+    }
+
+    /// Target breaker, limits, endpoint with its breaker: in this order, so that an open breaker costs nothing.
+    fn admit(&mut self, cluster: &Arc<Cluster>) -> Result<Admission, Fault> {
+        let now = Instant::now();
+        let target_pass = match cluster.target.as_ref().map(|target| target.acquire(now)) {
+            None => None,
+            Some(Ok(pass)) => pass,
+            Some(Err(Open { retry_after })) => return Err(Fault::BreakerOpen { retry_after }),
+        };
+        let permit = cluster.limits.requests.try_acquire().ok();
+        if permit.is_none() {
+            cluster.counts.overflows.fetch_add(1, Relaxed);
+            if !cluster.audit {
+                return Err(Fault::Overflow);
+            }
+        }
+        let random = &mut *self.worker.random.borrow_mut();
+        let Picked { endpoint, pass, in_flight } =
+            cluster.endpoints.pick(now, random, &self.tried).ok_or(Fault::NoEndpoint)?;
+        if self.rule().is_some() {
+            self.tried.push(Arc::clone(&endpoint));
+        }
+        Ok(Admission {
+            cluster: Arc::clone(cluster),
+            endpoint,
+            target_pass,
+            endpoint_pass: pass,
+            permit,
+            in_flight,
+            sent: now,
+            headers: None,
+        })
+    }
+
+    /// The request as this try sends it.
+    fn request(&mut self, admission: &Admission) -> Result<Request<RequestBody>, Fault> {
+        let body = match (&self.kept, self.body.take()) {
+            (Some(kept), _) => RequestBody::Replay(Replay::start(kept)),
+            (None, Some(body)) => RequestBody::Once(body),
+            (None, None) => RequestBody::Empty,
+        };
+        let mut parts = self.request.clone();
+        headers::prepare(&mut parts, admission.endpoint.peer.version)?;
+        let attempt = self.earlier + self.exchange.tries - 1;
+        if attempt > 0 {
+            parts.headers.insert(names::HEADER_ATTEMPT, HeaderValue::from(attempt));
+        }
+        Ok(Request::from_parts(parts, body))
+    }
+
+    /// When this try must have response headers.
+    fn try_deadline(&self, sent: Instant) -> Option<Instant> {
+        let per_try = self.rule().and_then(|rule| rule.per_try_timeout).map(|timeout| sent + timeout);
+        per_try.into_iter().chain(self.deadline).min()
+    }
+}
+
+/// Keeps what the response holds. A failure, and what a probe has found out, is reported now; that all is well only when
+/// the body has ended well.
+fn keep(
+    mut admission: Admission,
+    verdict: Verdict,
+    response: Response<Incoming>,
+    lease: Lease,
+    now: Instant,
+) -> (Response<Incoming>, Held) {
+    if verdict.outcome == Outcome::Success {
+        admission.endpoint.load.observe(now.saturating_duration_since(admission.sent), now);
+    }
+    if verdict.outcome != Outcome::Success || admission.is_probe() || response.body().is_end_stream() {
+        admission.settle(now, verdict.outcome);
+    }
+    (response, Held { lease, admission: Some(admission) })
+}
+
+fn response_event(response: &Response<Incoming>, headers_after: Duration) -> Event {
+    // A gRPC call that fails at once has its status in the headers, and no body.
+    if let Some(code) = grpc_status(response.headers()) {
+        return Event::Grpc { code, headers_after };
+    }
+    let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
+    let retry_after = retry_after.map(Duration::from_secs);
+    Event::Response { status: response.status().as_u16(), retry_after, headers_after }
+}
+
+fn send_event(error: &SendError) -> (Event, Option<Fault>) {
+    let (event, fault) = match error {
+        SendError::Connect(ConnectError::TimedOut(_)) => (Event::ConnectTimedOut, Fault::ConnectFailed),
+        SendError::Connect(ConnectError::Tcp(_) | ConnectError::Http(_)) => {
+            (Event::ConnectFailed, Fault::ConnectFailed)
+        }
+        SendError::Connect(ConnectError::Tls(_)) => (Event::TlsFailed, Fault::TlsFailed),
+        SendError::Overflow => (Event::LocalReject, Fault::Overflow),
+        SendError::Refused => (Event::RefusedStream, Fault::UpstreamRefused),
+        SendError::Stale => (Event::StaleConnection, Fault::UpstreamReset),
+        SendError::Reset(_) => (Event::ResetBeforeHeaders, Fault::UpstreamReset),
+        SendError::Caller => (Event::ClientCancelled, Fault::ClientCancelled),
+    };
+    (event, Some(fault))
+}

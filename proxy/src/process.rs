@@ -1,0 +1,170 @@
+//! The process: threads, sockets, and the end of it all.
+
+use std::{
+    io,
+    net::SocketAddr,
+    path::Path,
+    rc::Rc,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use rand::Rng;
+use tokio::{net::TcpListener, task::LocalSet};
+use weft_identity::tls::Credentials;
+use weft_runtime::{
+    Admin, Readiness, Registry, Shutdown, Tasks, Worker as Thread, Workers,
+    workers::{WorkerPanicked, listen_shared},
+};
+
+use crate::{
+    accept::{self, Leads},
+    compile::Compiler,
+    config::{Config, ConfigError},
+    expose, probe,
+    snapshot::Snapshots,
+    subscribe::{self, Subscription},
+    telemetry::{Telemetry, log::AccessLog, requests},
+    worker::{Shared, Worker},
+};
+
+/// Why the proxy does not run, or runs no longer.
+#[derive(Debug, thiserror::Error)]
+pub enum ProcessError {
+    /// It was told something impossible.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// A socket or thread could not be had.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// Two metrics have one name.
+    #[error("metrics: {0}")]
+    Metrics(#[from] prometheus::Error),
+    /// A worker panicked.
+    #[error(transparent)]
+    Worker(#[from] WorkerPanicked),
+}
+
+/// A socket of each worker for one listener, and where it leads.
+type Sockets = Vec<(std::net::TcpListener, Leads)>;
+
+/// Runs the proxy whose bootstrap is at `path`, until it is told to end and has drained.
+pub fn run(path: &Path) -> Result<(), ProcessError> {
+    let config = Config::read(path)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    LocalSet::new().block_on(&runtime, proxy(config))
+}
+
+async fn proxy(config: Config) -> Result<(), ProcessError> {
+    let Config { bootstrap, trust_domain, control_plane, bundle, workers } = config;
+    let grace = bootstrap.drain.get();
+    let (shutdown, signals) = Shutdown::from_signals();
+    let tasks = Tasks::new();
+    tasks.spawn("signals", signals.abort_after(grace + accept::WITHDRAWAL + accept::LAST_WORDS));
+
+    let (log, log_writer) = AccessLog::start(bootstrap.access_log, io::stdout())?;
+    let shared = Arc::new(Shared {
+        snapshots: Arc::new(Snapshots::default()),
+        telemetry: Telemetry::new(workers, log),
+        credentials: Credentials::new(trust_domain, bundle),
+        shutdown: shutdown.clone(),
+    });
+    let registry = Registry::new("weft-proxy");
+    expose(&registry, &shared)?;
+    let readiness = Readiness::new();
+    let holds = [readiness.hold("certificate"), readiness.hold("first configuration")];
+    let sockets = listen(&bootstrap, workers)?;
+    let admin = Admin::start(bootstrap.admin, registry.clone(), readiness.clone(), Vec::new())?;
+    tracing::info!(admin = %admin.local_addr(), workers, "started");
+
+    let seed: u64 = rand::rng().random();
+    let mut threads = start(Arc::clone(&shared), sockets, seed, grace)?;
+    let compiler = Compiler::new(
+        bootstrap.inbound.clone(),
+        bootstrap.mesh_http.into(),
+        Arc::clone(&shared.credentials),
+        Arc::clone(&shared.telemetry.client),
+        seed,
+    );
+    let metrics = subscribe::Metrics::new(&registry)?;
+    let subscription = Subscription {
+        bootstrap,
+        control_plane,
+        credentials: Arc::clone(&shared.credentials),
+        compiler,
+        snapshots: Arc::clone(&shared.snapshots),
+        metrics,
+        holds,
+    };
+    let ended = tokio::select! {
+        ended = threads.ended() => ended,
+        () = subscribe::run(subscription, shutdown.clone()) => Ok(()),
+        () = shutdown.draining() => {
+            readiness.drain();
+            tracing::info!("draining");
+            tokio::select! {
+                ended = threads.ended() => ended,
+                () = shutdown.aborting() => Ok(()),
+            }
+        }
+    };
+    tracing::info!("ended");
+    drop(shared);
+    // The last lines of the access log are on their way; a worker that was aborted may still hold the log, and then the
+    // process ends without them.
+    if !shutdown.is_aborting() {
+        let _ = log_writer.join();
+    }
+    Ok(ended?)
+}
+
+fn expose(registry: &Registry, shared: &Arc<Shared>) -> prometheus::Result<()> {
+    registry.register(Box::new(requests::Exposed(Arc::clone(&shared.telemetry.server))))?;
+    registry.register(Box::new(requests::Exposed(Arc::clone(&shared.telemetry.client))))?;
+    registry.register(Box::new(expose::Exposed {
+        snapshots: Arc::clone(&shared.snapshots),
+        credentials: Arc::clone(&shared.credentials),
+        log: shared.telemetry.log.clone(),
+    }))
+}
+
+/// Binds every listener once for each worker. The result is by worker.
+fn listen(bootstrap: &weft_api::bootstrap::Bootstrap, workers: usize) -> io::Result<Vec<Sockets>> {
+    let mut by_worker: Vec<Sockets> = (0..workers).map(|_| Vec::new()).collect();
+    let inbound =
+        bootstrap.inbound.iter().map(|inbound| (inbound.listen, Leads::Inbound(inbound.listen.port())));
+    let outbound = bootstrap.outbound.iter();
+    let outbound =
+        outbound.map(|outbound| (outbound.listen, Leads::Outbound(outbound.target.as_str().into())));
+    for (address, leads) in inbound.chain(outbound) {
+        let address: SocketAddr = address;
+        for (sockets, socket) in by_worker.iter_mut().zip(listen_shared(address, workers)?) {
+            sockets.push((socket, leads.clone()));
+        }
+    }
+    Ok(by_worker)
+}
+
+fn start(shared: Arc<Shared>, sockets: Vec<Sockets>, seed: u64, grace: Duration) -> io::Result<Workers> {
+    let count = sockets.len();
+    let sockets: Arc<[Mutex<Sockets>]> = sockets.into_iter().map(Mutex::new).collect();
+    Workers::start(count, "worker", move |thread: Thread| {
+        let (shared, sockets) = (Arc::clone(&shared), Arc::clone(&sockets));
+        async move {
+            let taken =
+                std::mem::take(&mut *sockets[thread.index].lock().unwrap_or_else(PoisonError::into_inner));
+            let listeners: io::Result<Vec<_>> = taken
+                .into_iter()
+                .map(|(socket, leads)| Ok((TcpListener::from_std(socket)?, leads)))
+                .collect();
+            let worker = Worker::start(thread.index, shared, seed.wrapping_add(thread.index as u64));
+            if thread.index == 0 {
+                worker.tasks.spawn_local("probes", probe::run(Rc::clone(&worker)));
+            }
+            match listeners {
+                Ok(listeners) => accept::run(worker, listeners, grace).await,
+                Err(error) => tracing::error!(%error, "cannot use the listening sockets"),
+            }
+        }
+    })
+}

@@ -1,0 +1,274 @@
+//! xDS resources -> what the proxy keeps of them. A resource is taken whole or refused whole with a reason, which goes
+//! back to the control plane as a NACK.
+
+// Routes: what requests are asked.
+mod routes;
+
+use std::{collections::HashMap, net::SocketAddr, str::FromStr, sync::Arc};
+
+use bytes::Bytes;
+use prost::Message;
+use serde::Deserialize;
+use weft_api::circuit_breaker::{CircuitBreaker, Limits};
+use weft_identity::SpiffeId;
+use weft_xds::{
+    Kind,
+    cluster::Cluster as ClusterMessage,
+    core::{Address, DataSource, HealthStatus, address, data_source, socket_address},
+    endpoint::{ClusterLoadAssignment, LbEndpoint, lb_endpoint},
+    http_connection_manager::{HttpConnectionManager, http_connection_manager},
+    listener::{FilterChain, Listener as ListenerMessage, filter},
+    metadata, packed,
+    tls::{DownstreamTlsContext, Secret as SecretMessage, secret},
+    upstream_http::{HttpProtocolOptions, http_protocol_options},
+};
+
+use crate::{cluster, http::serve::Version};
+
+pub use routes::{Action, Routes};
+
+/// Key under which a cluster carries its protocol options.
+const HTTP_OPTIONS: &str = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
+
+/// One accepted resource.
+#[derive(Clone, Debug)]
+pub enum Resource {
+    /// A service's listener, or how the workload itself is entered.
+    Listener(Listener),
+    /// Routes of a service port.
+    Routes(Arc<Routes>),
+    /// A backend.
+    Cluster(Arc<ClusterSpec>),
+    /// Its endpoints.
+    Endpoints(Arc<[EndpointSpec]>),
+    /// A certificate chain or roots, PEM.
+    Secret(String),
+}
+
+/// A listener.
+#[derive(Clone, Debug)]
+pub enum Listener {
+    /// Of a service: the name of its routes.
+    Service(Arc<str>),
+    /// Of the workload: its ports.
+    Inbound(Arc<HashMap<u16, InboundSpec>>),
+}
+
+/// How a port of the workload is entered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InboundSpec {
+    /// Whether plaintext is taken beside mTLS.
+    pub plaintext: bool,
+    /// What the application speaks.
+    pub version: Version,
+}
+
+/// A backend, less its endpoints.
+#[derive(Debug)]
+pub struct ClusterSpec {
+    /// Its policy; the defaults where there is none.
+    pub policy: CircuitBreaker,
+    /// The canned answer, checked.
+    pub fallback: Option<cluster::Fallback>,
+    /// What endpoints without a sidecar speak.
+    pub version: Version,
+}
+
+/// An endpoint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EndpointSpec {
+    /// Where.
+    pub address: SocketAddr,
+    /// SPIFFE id that its sidecar must show; `None` = no sidecar.
+    pub identity: Option<Arc<str>>,
+    /// Share of the requests in relation to others. At least 1.
+    pub weight: u32,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct ClusterMetadata {
+    circuit_breaker: Option<CircuitBreaker>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct EndpointMetadata {
+    identity: Option<String>,
+}
+
+/// Decodes the resource `name` and checks all of it.
+pub fn decode(kind: Kind, name: &str, body: &Bytes) -> Result<Resource, String> {
+    match kind {
+        Kind::Listener => listener(&message(body)?).map(Resource::Listener),
+        Kind::Routes => routes::routes(name, &message(body)?).map(Arc::new).map(Resource::Routes),
+        Kind::Cluster => cluster(&message(body)?).map(Arc::new).map(Resource::Cluster),
+        Kind::Endpoints => endpoints(&message(body)?).map(Arc::from).map(Resource::Endpoints),
+        Kind::Secret => secret(message(body)?).map(Resource::Secret),
+    }
+}
+
+fn message<M: Message + Default>(body: &Bytes) -> Result<M, String> {
+    M::decode(body.clone()).map_err(|error| error.to_string())
+}
+
+fn listener(message: &ListenerMessage) -> Result<Listener, String> {
+    let Some(api) = message.api_listener.as_ref().and_then(|listener| listener.api_listener.as_ref()) else {
+        return inbound(&message.filter_chains).map(Arc::new).map(Listener::Inbound);
+    };
+    let manager: HttpConnectionManager =
+        packed::unpack(api).map_err(|error| format!("api_listener {error}"))?;
+    match manager.route_specifier {
+        Some(http_connection_manager::RouteSpecifier::Rds(rds)) if !rds.route_config_name.is_empty() => {
+            Ok(Listener::Service(rds.route_config_name.into()))
+        }
+        _ => Err("api_listener: rds.route_config_name is needed".to_owned()),
+    }
+}
+
+fn inbound(chains: &[FilterChain]) -> Result<HashMap<u16, InboundSpec>, String> {
+    let mut ports: HashMap<u16, InboundSpec> = HashMap::new();
+    let mut with_mtls: Vec<u16> = Vec::new();
+    for chain in chains {
+        let port = chain.filter_chain_match.as_ref().and_then(|matches| matches.destination_port);
+        let port = port.and_then(|port| u16::try_from(port).ok()).filter(|port| *port != 0);
+        let port = port.ok_or("filter_chains: filter_chain_match.destination_port is needed")?;
+        let plaintext = chain.transport_socket.is_none();
+        if !plaintext {
+            requires_client_certificate(chain).map_err(|reason| format!("port {port}: {reason}"))?;
+            with_mtls.push(port);
+        }
+        let version = codec(chain).map_err(|reason| format!("port {port}: {reason}"))?;
+        let spec = ports.entry(port).or_insert(InboundSpec { plaintext, version });
+        spec.plaintext |= plaintext;
+    }
+    match ports.keys().find(|port| !with_mtls.contains(port)) {
+        Some(port) => {
+            Err(format!("port {port}: a filter chain with mTLS is needed; plaintext alone is not served"))
+        }
+        None => Ok(ports),
+    }
+}
+
+fn requires_client_certificate(chain: &FilterChain) -> Result<(), String> {
+    use weft_xds::core::transport_socket::ConfigType;
+    let socket = chain.transport_socket.as_ref().and_then(|socket| socket.config_type.as_ref());
+    let Some(ConfigType::TypedConfig(config)) = socket else {
+        return Err("transport_socket.typed_config is needed".to_owned());
+    };
+    let tls: DownstreamTlsContext =
+        packed::unpack(config).map_err(|error| format!("transport_socket {error}"))?;
+    if tls.require_client_certificate == Some(true) {
+        Ok(())
+    } else {
+        Err("require_client_certificate must be true: TLS without a client's identity is not served"
+            .to_owned())
+    }
+}
+
+fn codec(chain: &FilterChain) -> Result<Version, String> {
+    let Some(filter::ConfigType::TypedConfig(config)) =
+        chain.filters.first().and_then(|filter| filter.config_type.as_ref())
+    else {
+        return Err("an HttpConnectionManager filter is needed".to_owned());
+    };
+    let manager: HttpConnectionManager = packed::unpack(config).map_err(|error| format!("filter {error}"))?;
+    match manager.codec_type() {
+        http_connection_manager::CodecType::Http2 => Ok(Version::Http2),
+        _ => Ok(Version::Http1),
+    }
+}
+
+fn cluster(message: &ClusterMessage) -> Result<ClusterSpec, String> {
+    let metadata: ClusterMetadata =
+        metadata::read(message.metadata.as_ref()).map_err(|error| error.to_string())?.unwrap_or_default();
+    // Another control plane knows the standard thresholds only.
+    let policy = metadata
+        .circuit_breaker
+        .unwrap_or_else(|| CircuitBreaker { limits: limits(message), ..Default::default() });
+    policy.validate().map_err(|violation| format!("circuitBreaker.{violation}"))?;
+    let fallback = policy
+        .fallback
+        .as_ref()
+        .map(cluster::Fallback::new)
+        .transpose()
+        .map_err(|error| error.to_string())?;
+    Ok(ClusterSpec { policy, fallback, version: upstream_version(message)? })
+}
+
+fn limits(message: &ClusterMessage) -> Limits {
+    let default = Limits::default();
+    let thresholds = message.circuit_breakers.as_ref().and_then(|breakers| breakers.thresholds.first());
+    thresholds.map_or(default, |thresholds| Limits {
+        max_connections: thresholds.max_connections.unwrap_or(default.max_connections),
+        max_pending: thresholds.max_pending_requests.unwrap_or(default.max_pending),
+        max_requests: thresholds.max_requests.unwrap_or(default.max_requests),
+    })
+}
+
+fn upstream_version(message: &ClusterMessage) -> Result<Version, String> {
+    use http_protocol_options::{UpstreamProtocolOptions, explicit_http_config::ProtocolConfig};
+    let Some(options) = message.typed_extension_protocol_options.get(HTTP_OPTIONS) else {
+        return Ok(Version::Http1);
+    };
+    let options: HttpProtocolOptions =
+        packed::unpack(options).map_err(|error| format!("typed_extension_protocol_options {error}"))?;
+    let Some(UpstreamProtocolOptions::ExplicitHttpConfig(explicit)) = options.upstream_protocol_options
+    else {
+        return Ok(Version::Http1);
+    };
+    match explicit.protocol_config {
+        Some(ProtocolConfig::Http2ProtocolOptions(_)) => Ok(Version::Http2),
+        _ => Ok(Version::Http1),
+    }
+}
+
+fn endpoints(message: &ClusterLoadAssignment) -> Result<Vec<EndpointSpec>, String> {
+    let all = message.endpoints.iter().flat_map(|locality| &locality.lb_endpoints);
+    // Draining endpoints finish what they have and take nothing new.
+    let healthy = all
+        .filter(|endpoint| matches!(endpoint.health_status(), HealthStatus::Healthy | HealthStatus::Unknown));
+    healthy.map(endpoint).collect()
+}
+
+fn endpoint(message: &LbEndpoint) -> Result<EndpointSpec, String> {
+    let Some(lb_endpoint::HostIdentifier::Endpoint(endpoint)) = &message.host_identifier else {
+        return Err("endpoint.address is needed".to_owned());
+    };
+    let address = endpoint
+        .address
+        .as_ref()
+        .and_then(socket_address)
+        .ok_or("endpoint.address is no IP address and port")?;
+    let metadata: EndpointMetadata = metadata::read(message.metadata.as_ref())
+        .map_err(|error| format!("endpoint {address}: {error}"))?
+        .unwrap_or_default();
+    let identity = metadata
+        .identity
+        .map(|id| SpiffeId::from_str(&id).map_err(|error| format!("endpoint {address}: {error}")));
+    let identity = identity.transpose()?.map(|id| id.to_string().into());
+    Ok(EndpointSpec { address, identity, weight: message.load_balancing_weight.unwrap_or(1).max(1) })
+}
+
+fn socket_address(message: &Address) -> Option<SocketAddr> {
+    let Some(address::Address::SocketAddress(socket)) = &message.address else { return None };
+    let Some(socket_address::PortSpecifier::PortValue(port)) = socket.port_specifier else { return None };
+    Some(SocketAddr::new(socket.address.parse().ok()?, u16::try_from(port).ok()?))
+}
+
+fn secret(message: SecretMessage) -> Result<String, String> {
+    let source = match message.r#type {
+        Some(secret::Type::TlsCertificate(certificate)) => certificate.certificate_chain,
+        Some(secret::Type::ValidationContext(context)) => context.trusted_ca,
+        _ => None,
+    };
+    match source.and_then(|DataSource { specifier }| specifier) {
+        Some(data_source::Specifier::InlineBytes(pem)) => String::from_utf8(pem.into())
+            .map_err(|_| "is not PEM: it holds bytes that are no text".to_owned()),
+        Some(data_source::Specifier::InlineString(pem)) => Ok(pem),
+        _ => Err("certificate_chain or trusted_ca with inline bytes is needed".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,223 @@
+//! A RouteConfiguration -> matches and actions.
+
+use std::{sync::Arc, time::Duration};
+
+use http::{HeaderName, Method, StatusCode};
+use serde::Deserialize;
+use weft_api::{
+    circuit_breaker::StatusRange,
+    retry::{Backoff, Retry},
+};
+use weft_xds::{
+    matcher::{StringMatcher, string_matcher::MatchPattern},
+    metadata, protobuf,
+    route::{
+        HeaderMatcher, QueryParameterMatcher, RetryPolicy, Route as RouteMessage, RouteAction,
+        RouteConfiguration, RouteMatch, header_matcher::HeaderMatchSpecifier,
+        query_parameter_matcher::QueryParameterMatchSpecifier, route::Action as ActionMessage,
+        route_action::ClusterSpecifier, route_match::PathSpecifier,
+    },
+};
+
+use crate::route::{Match, Path, Text, whole};
+
+/// The routes of a service port, in order.
+#[derive(Debug)]
+pub struct Routes(pub Vec<RouteSpec>);
+
+/// One route.
+#[derive(Debug)]
+pub struct RouteSpec {
+    /// Its name.
+    pub name: Arc<str>,
+    /// What it takes.
+    pub matches: Match,
+    /// What it does.
+    pub action: Action,
+}
+
+/// What a route does.
+#[derive(Debug)]
+pub enum Action {
+    /// Forwards to clusters by weight.
+    Forward {
+        /// Weight and name of each.
+        clusters: Vec<(u32, Arc<str>)>,
+        /// For the whole request.
+        timeout: Option<Duration>,
+        /// When to try again.
+        retry: Option<Retry>,
+    },
+    /// Answers with a status.
+    Respond(StatusCode),
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct RouteMetadata {
+    retry: Option<Retry>,
+}
+
+impl Routes {
+    /// The clusters that any route names.
+    pub fn clusters(&self) -> impl Iterator<Item = &Arc<str>> {
+        let forwards = self.0.iter().filter_map(|route| match &route.action {
+            Action::Forward { clusters, .. } => Some(clusters),
+            Action::Respond(_) => None,
+        });
+        forwards.flatten().map(|(_, name)| name)
+    }
+}
+
+pub(super) fn routes(name: &str, message: &RouteConfiguration) -> Result<Routes, String> {
+    let [host] = message.virtual_hosts.as_slice() else {
+        return Err(format!("virtual_hosts: one is needed, there are {}", message.virtual_hosts.len()));
+    };
+    let routes = host.routes.iter().enumerate().map(|(index, message)| {
+        route(message).map_err(|reason| format!("{name}: routes[{index}] `{}`: {reason}", message.name))
+    });
+    routes.collect::<Result<_, _>>().map(Routes)
+}
+
+fn route(message: &RouteMessage) -> Result<RouteSpec, String> {
+    let metadata: RouteMetadata =
+        metadata::read(message.metadata.as_ref()).map_err(|error| error.to_string())?.unwrap_or_default();
+    let action = match &message.action {
+        Some(ActionMessage::Route(action)) => forward(action, metadata.retry)?,
+        Some(ActionMessage::DirectResponse(response)) => {
+            let status =
+                u16::try_from(response.status).ok().and_then(|status| StatusCode::from_u16(status).ok());
+            Action::Respond(
+                status.ok_or_else(|| format!("direct_response.status {} is none", response.status))?,
+            )
+        }
+        _ => return Err("route or direct_response is needed".to_owned()),
+    };
+    let matches = message.r#match.as_ref().ok_or("match is needed")?;
+    Ok(RouteSpec { name: message.name.as_str().into(), matches: request_match(matches)?, action })
+}
+
+fn forward(action: &RouteAction, retry: Option<Retry>) -> Result<Action, String> {
+    let clusters = match &action.cluster_specifier {
+        Some(ClusterSpecifier::Cluster(name)) => vec![(1, name.as_str().into())],
+        Some(ClusterSpecifier::WeightedClusters(weighted)) => {
+            let cluster = |cluster: &weft_xds::route::weighted_cluster::ClusterWeight| {
+                (cluster.weight.unwrap_or_default(), cluster.name.as_str().into())
+            };
+            weighted.clusters.iter().map(cluster).collect()
+        }
+        None => return Err("route: cluster or weighted_clusters is needed".to_owned()),
+    };
+    let retry = match retry {
+        Some(retry) => Some(retry),
+        None => action.retry_policy.as_ref().map(standard_retry).transpose()?,
+    };
+    if let Some(retry) = &retry {
+        retry.validate().map_err(|violation| format!("retry.{violation}"))?;
+    }
+    let route = duration("route.timeout", action.timeout)?.filter(|timeout| !timeout.is_zero());
+    let policy = retry.as_ref().and_then(|retry| retry.timeout).map(weft_api::Duration::get);
+    let timeout = route.into_iter().chain(policy).min();
+    Ok(Action::Forward { clusters, timeout, retry })
+}
+
+/// The part of a retry policy that the standard can say, from a control plane that knows no other.
+fn standard_retry(message: &RetryPolicy) -> Result<Retry, String> {
+    let by_status = message.retry_on.split(',').any(|on| on.trim() == "retriable-status-codes");
+    let statuses = message.retriable_status_codes.iter().filter(|_| by_status);
+    let http = statuses.map(|status| {
+        let status =
+            u16::try_from(*status).map_err(|_| format!("retriable_status_codes: {status} is no status"))?;
+        Ok(StatusRange { first: status, last: status })
+    });
+    let mut backoff = Backoff::default();
+    if let Some(message) = &message.retry_back_off {
+        let base =
+            duration("retry_back_off.base_interval", message.base_interval)?.unwrap_or(backoff.base.get());
+        let max = duration("retry_back_off.max_interval", message.max_interval)?.unwrap_or(base * 10);
+        backoff = Backoff { base: millis(base), max: millis(max) };
+    }
+    Ok(Retry {
+        http: http.collect::<Result<_, String>>()?,
+        attempts: message.num_retries.unwrap_or(1),
+        per_try_timeout: duration("per_try_timeout", message.per_try_timeout)?.map(millis),
+        backoff,
+        ..Retry::default()
+    })
+}
+
+fn millis(duration: Duration) -> weft_api::Duration {
+    weft_api::Duration::from_millis(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
+}
+
+fn duration(field: &str, message: Option<protobuf::Duration>) -> Result<Option<Duration>, String> {
+    message.map(Duration::try_from).transpose().map_err(|error| format!("{field}: {error}"))
+}
+
+fn request_match(message: &RouteMatch) -> Result<Match, String> {
+    if message.case_sensitive == Some(false) {
+        return Err("match.case_sensitive: false is not supported".to_owned());
+    }
+    let mut matches = Match {
+        path: match &message.path_specifier {
+            Some(PathSpecifier::Prefix(prefix)) if prefix == "/" => Path::default(),
+            Some(PathSpecifier::Prefix(prefix)) => Path::Prefix(prefix.clone()),
+            Some(PathSpecifier::Path(path)) => Path::Exact(path.clone()),
+            Some(PathSpecifier::PathSeparatedPrefix(prefix)) => {
+                Path::Segments(prefix.trim_end_matches('/').to_owned())
+            }
+            Some(PathSpecifier::SafeRegex(regex)) => {
+                Path::Regex(whole(&regex.regex).map_err(|error| format!("match.safe_regex: {error}"))?)
+            }
+            None => return Err("match: a path is needed".to_owned()),
+        },
+        ..Match::default()
+    };
+    for header in &message.headers {
+        header_match(header, &mut matches)
+            .map_err(|reason| format!("match.headers `{}`: {reason}", header.name))?;
+    }
+    for parameter in &message.query_parameters {
+        let text = query_match(parameter)
+            .map_err(|reason| format!("match.query_parameters `{}`: {reason}", parameter.name))?;
+        matches.query.push((parameter.name.clone(), text));
+    }
+    Ok(matches)
+}
+
+fn header_match(message: &HeaderMatcher, matches: &mut Match) -> Result<(), String> {
+    let Some(HeaderMatchSpecifier::StringMatch(matcher)) = &message.header_match_specifier else {
+        return Err("string_match is needed".to_owned());
+    };
+    if message.invert_match {
+        return Err("invert_match is not supported".to_owned());
+    }
+    if message.name == ":method" {
+        let Some(MatchPattern::Exact(method)) = &matcher.match_pattern else {
+            return Err("exact is needed".to_owned());
+        };
+        matches.method =
+            Some(Method::from_bytes(method.as_bytes()).map_err(|_| format!("`{method}` is no method"))?);
+        return Ok(());
+    }
+    let name = HeaderName::from_bytes(message.name.as_bytes()).map_err(|_| "is no header name".to_owned())?;
+    matches.headers.push((name, text(matcher)?));
+    Ok(())
+}
+
+fn query_match(message: &QueryParameterMatcher) -> Result<Text, String> {
+    match &message.query_parameter_match_specifier {
+        Some(QueryParameterMatchSpecifier::StringMatch(matcher)) => text(matcher),
+        _ => Err("string_match is needed".to_owned()),
+    }
+}
+
+fn text(matcher: &StringMatcher) -> Result<Text, String> {
+    match &matcher.match_pattern {
+        Some(MatchPattern::Exact(exact)) => Ok(Text::Exact(exact.clone())),
+        Some(MatchPattern::SafeRegex(regex)) => {
+            whole(&regex.regex).map(Text::Regex).map_err(|error| error.to_string())
+        }
+        _ => Err("exact or safe_regex is needed".to_owned()),
+    }
+}

@@ -1,0 +1,197 @@
+//! Which rule of the service takes a request, and which backend. Rules stand in the order of precedence that the
+//! control plane gave them (Gateway API, HTTPRouteRule), so the first that matches wins.
+
+use std::{borrow::Cow, sync::Arc, time::Duration};
+
+use http::{HeaderName, Method, request::Parts};
+use rand::Rng;
+use regex::Regex;
+
+use crate::{cluster::Cluster, retry, telemetry::requests::Series};
+
+/// The rules of one service port.
+pub struct Table {
+    /// `<namespace>/<service>:<port>`.
+    pub name: Arc<str>,
+    /// In order of precedence.
+    pub routes: Vec<Arc<Route>>,
+}
+
+/// One rule.
+pub struct Route {
+    /// `<namespace>/<HTTPRoute>/rule/<index>`, or `default`.
+    pub name: Arc<str>,
+    /// What it takes.
+    pub matches: Match,
+    /// What it does.
+    pub action: Action,
+    /// Where its requests are counted.
+    pub requests: Arc<Series>,
+}
+
+/// What a rule does with a request.
+pub enum Action {
+    /// Sends it on.
+    Forward(Forward),
+    /// Answers it with a status: a rule without a valid backend.
+    Respond(http::StatusCode),
+}
+
+/// Where to, and how persistently.
+pub struct Forward {
+    /// Backends and their weights.
+    pub backends: Backends,
+    /// For response headers, retries included. `None` = no limit.
+    pub timeout: Option<Duration>,
+    /// When and how to try again. `None` = once only.
+    pub retry: Option<retry::Rule>,
+}
+
+/// Weighted backends.
+pub struct Backends {
+    list: Vec<(u32, Option<Arc<Cluster>>)>,
+    total: u64,
+}
+
+/// All that a rule asks of a request; what is empty asks nothing.
+#[derive(Clone, Debug, Default)]
+pub struct Match {
+    /// The path.
+    pub path: Path,
+    /// The method.
+    pub method: Option<Method>,
+    /// Headers, all of them.
+    pub headers: Vec<(HeaderName, Text)>,
+    /// Query parameters, all of them, by decoded name.
+    pub query: Vec<(String, Text)>,
+}
+
+/// How a path is matched.
+#[derive(Clone, Debug)]
+pub enum Path {
+    /// The whole path.
+    Exact(String),
+    /// Whole segments from the start: `/a` takes `/a` and `/a/b`, not `/ab`. Without a trailing slash; empty = all.
+    Segments(String),
+    /// Characters from the start.
+    Prefix(String),
+    /// The whole path by a regular expression.
+    Regex(Regex),
+}
+
+/// How a value is matched.
+#[derive(Clone, Debug)]
+pub enum Text {
+    /// Equal.
+    Exact(String),
+    /// The whole value by a regular expression.
+    Regex(Regex),
+}
+
+/// A regular expression that must take the whole text, with a bound on the memory that compiling it may need.
+pub fn whole(pattern: &str) -> Result<Regex, regex::Error> {
+    // 64 KiB of compiled program: patterns come from people, not from requests, but one mistake must not cost 10 MiB.
+    regex::RegexBuilder::new(&format!("^(?:{pattern})$")).size_limit(64 * 1024).build()
+}
+
+impl Table {
+    /// The first rule that takes the request.
+    pub fn find(&self, request: &Parts) -> Option<&Arc<Route>> {
+        self.routes.iter().find(|route| route.matches.takes(request))
+    }
+
+    /// Every backend that exists.
+    pub fn clusters(&self) -> impl Iterator<Item = &Arc<Cluster>> {
+        let forwards = self.routes.iter().filter_map(|route| match &route.action {
+            Action::Forward(forward) => Some(forward),
+            Action::Respond(_) => None,
+        });
+        forwards.flat_map(|forward| &forward.backends.list).filter_map(|(_, cluster)| cluster.as_ref())
+    }
+}
+
+impl Match {
+    /// Whether the request is one of these.
+    pub fn takes(&self, request: &Parts) -> bool {
+        self.path.takes(request.uri.path())
+            && self.method.as_ref().is_none_or(|method| *method == request.method)
+            && self
+                .headers
+                .iter()
+                .all(|(name, text)| header(request, name).is_some_and(|value| text.takes(&value)))
+            && self.takes_query(request.uri.query().unwrap_or_default())
+    }
+
+    fn takes_query(&self, query: &str) -> bool {
+        // The first of several parameters of one name counts (Gateway API, HTTPQueryParamMatch).
+        self.query.iter().all(|(name, text)| {
+            let mut parameters = form_urlencoded::parse(query.as_bytes());
+            parameters.find(|(key, _)| key == name).is_some_and(|(_, value)| text.takes(&value))
+        })
+    }
+}
+
+/// A header's value; of several lines of one name, their list (RFC 9110, 5.2).
+fn header<'a>(request: &'a Parts, name: &HeaderName) -> Option<Cow<'a, str>> {
+    let mut values =
+        request.headers.get_all(name).iter().map(|value| String::from_utf8_lossy(value.as_bytes()));
+    let first = values.next()?;
+    Some(values.fold(first, |list, value| Cow::Owned(format!("{list},{value}"))))
+}
+
+impl Default for Path {
+    fn default() -> Self {
+        Self::Segments(String::new())
+    }
+}
+
+impl Path {
+    fn takes(&self, path: &str) -> bool {
+        match self {
+            Self::Exact(exact) => path == exact,
+            Self::Segments(prefix) => path
+                .strip_prefix(prefix.as_str())
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with('/')),
+            Self::Prefix(prefix) => path.starts_with(prefix.as_str()),
+            Self::Regex(regex) => regex.is_match(path),
+        }
+    }
+}
+
+impl Text {
+    fn takes(&self, value: &str) -> bool {
+        match self {
+            Self::Exact(exact) => value == exact,
+            Self::Regex(regex) => regex.is_match(value),
+        }
+    }
+}
+
+impl Backends {
+    /// `None` stands for a backend that does not exist: its share of the requests fails.
+    pub fn new(list: Vec<(u32, Option<Arc<Cluster>>)>) -> Self {
+        let total = list.iter().map(|(weight, _)| u64::from(*weight)).sum();
+        Self { list, total }
+    }
+
+    /// One of them by weight; `None` if it does not exist, or if all weights are 0.
+    pub fn pick(&self, random: &mut impl Rng) -> Option<&Arc<Cluster>> {
+        if let [(weight, cluster)] = self.list.as_slice() {
+            return cluster.as_ref().filter(|_| *weight > 0);
+        }
+        if self.total == 0 {
+            return None;
+        }
+        let mut at = random.random_range(0..self.total);
+        for (weight, cluster) in &self.list {
+            match at.checked_sub(u64::from(*weight)) {
+                Some(rest) => at = rest,
+                None => return cluster.as_ref(),
+            }
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests;

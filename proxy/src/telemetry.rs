@@ -1,0 +1,40 @@
+//! What a request leaves behind: one observation in a histogram and, if asked for, one line in the access log.
+//! Recorded once, by the spines.
+
+// The requests, counted.
+pub mod requests;
+// The requests, told.
+pub mod log;
+
+use std::sync::Arc;
+
+use requests::Family;
+
+/// Everything the spines record into.
+pub struct Telemetry {
+    /// Requests that came in for the local application.
+    pub server: Arc<Family>,
+    /// Requests that went out to other services.
+    pub client: Arc<Family>,
+    /// The access log.
+    pub log: log::AccessLog,
+}
+
+impl Telemetry {
+    /// For `workers` threads that record; each into its own cells.
+    pub fn new(workers: usize, log: log::AccessLog) -> Self {
+        let server = Family::new(
+            "http_server_request_duration_seconds",
+            "Requests to the local application, from the first byte read to response headers.",
+            ["source", "port"],
+            workers,
+        );
+        let client = Family::new(
+            "http_client_request_duration_seconds",
+            "Requests of the local application to other services, retries included, to response headers.",
+            ["destination", "route"],
+            workers,
+        );
+        Self { server: Arc::new(server), client: Arc::new(client), log }
+    }
+}

@@ -1,0 +1,152 @@
+//! The access log: one JSON object per line, fields named as OpenTelemetry names them. A slow reader of the log
+//! loses lines, which are counted; it never slows a request.
+
+use std::{
+    io::{self, Write},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+        mpsc::{Receiver, SyncSender, sync_channel},
+    },
+    thread::{self, JoinHandle},
+    time::{Duration, SystemTime},
+};
+
+use serde::Serialize;
+use weft_api::bootstrap::AccessLog as Level;
+
+use crate::fault::Fault;
+
+/// Lines waiting for the writer; beyond them lines are dropped.
+const WAITING_MAX: usize = 4096;
+
+/// One request, as the log tells it.
+#[derive(Serialize)]
+pub struct Entry<'a> {
+    /// When it came in.
+    #[serde(serialize_with = "timestamp")]
+    pub time: SystemTime,
+    /// `inbound` or `outbound`.
+    pub direction: &'static str,
+    /// Method.
+    #[serde(rename = "http.request.method")]
+    pub method: &'a str,
+    /// Path without the query, which often holds secrets.
+    #[serde(rename = "url.path")]
+    pub path: &'a str,
+    /// Authority that the caller named.
+    #[serde(rename = "server.address")]
+    pub authority: &'a str,
+    /// Status that the caller got.
+    #[serde(rename = "http.response.status_code")]
+    pub status: u16,
+    /// From the first byte to the last, milliseconds.
+    #[serde(serialize_with = "milliseconds")]
+    pub duration_ms: Duration,
+    /// Bytes of the response body.
+    #[serde(rename = "http.response.body.size")]
+    pub body_bytes: u64,
+    /// Whether the hop between the sidecars was mTLS.
+    pub tls: bool,
+    /// SPIFFE id of the other sidecar.
+    #[serde(rename = "peer.spiffe", skip_serializing_if = "Option::is_none")]
+    pub peer: Option<&'a str>,
+    /// SPIFFE id that this sidecar showed.
+    #[serde(rename = "local.spiffe", skip_serializing_if = "Option::is_none")]
+    pub local: Option<&'a str>,
+    /// Service port that was called.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub destination: Option<&'a str>,
+    /// Route that matched.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub route: Option<&'a str>,
+    /// `address:port` that took the last try, or the application's.
+    #[serde(rename = "network.peer.address", skip_serializing_if = "Option::is_none")]
+    pub endpoint: Option<String>,
+    /// Tries, the first included.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tries: Option<u32>,
+    /// Cause of the canned answer that was given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fallback: Option<&'static str>,
+    /// Why the proxy answered itself.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "flag")]
+    pub fault: Option<Fault>,
+    /// The same in words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<&'static str>,
+}
+
+fn timestamp<S: serde::Serializer>(time: &SystemTime, serializer: S) -> Result<S::Ok, S::Error> {
+    // Out of jiff's range only for clocks that are off by millennia.
+    let time = jiff::Timestamp::try_from(*time).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
+    serializer.collect_str(&format_args!("{time:.6}"))
+}
+
+fn milliseconds<S: serde::Serializer>(took: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_f64(took.as_micros() as f64 / 1e3)
+}
+
+#[expect(clippy::ref_option, reason = "serde hands a field over by reference")]
+fn flag<S: serde::Serializer>(fault: &Option<Fault>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(fault.map_or("", Fault::flag))
+}
+
+/// Where lines are handed in. Clones share one writer.
+#[derive(Clone)]
+pub struct AccessLog {
+    level: Level,
+    lines: SyncSender<Vec<u8>>,
+    dropped: Arc<AtomicU64>,
+}
+
+impl AccessLog {
+    /// Starts the thread that writes to `out`. It ends when the last clone of the log is gone.
+    pub fn start(level: Level, out: impl Write + Send + 'static) -> io::Result<(Self, JoinHandle<()>)> {
+        let (lines, waiting) = sync_channel(WAITING_MAX);
+        let writer = thread::Builder::new()
+            .name("access-log".to_owned())
+            .stack_size(128 * 1024)
+            .spawn(move || write(&waiting, out))?;
+        Ok((Self { level, lines, dropped: Arc::default() }, writer))
+    }
+
+    /// Whether a request that ended so is to be told of: asked before an entry is made.
+    pub fn wants(&self, status: u16, fault: Option<Fault>) -> bool {
+        match self.level {
+            Level::Off => false,
+            Level::Errors => status >= 500 || fault.is_some(),
+            Level::All => true,
+        }
+    }
+
+    /// Hands in one line.
+    pub fn tell(&self, entry: &Entry<'_>) {
+        let Ok(mut line) = serde_json::to_vec(entry) else { return };
+        line.push(b'\n');
+        if self.lines.try_send(line).is_err() {
+            self.dropped.fetch_add(1, Relaxed);
+        }
+    }
+
+    /// Lines lost to a reader that was too slow.
+    pub fn dropped(&self) -> u64 {
+        self.dropped.load(Relaxed)
+    }
+}
+
+/// Writes what waits, and flushes when nothing does.
+fn write(waiting: &Receiver<Vec<u8>>, out: impl Write) {
+    let mut out = io::BufWriter::new(out);
+    while let Ok(first) = waiting.recv() {
+        let lines = std::iter::once(first).chain(waiting.try_iter());
+        // A reader that is gone (closed pipe) must not end the proxy: the lines are drained all the same.
+        for line in lines {
+            let _ = out.write_all(&line);
+        }
+        let _ = out.flush();
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,60 @@
+//! Connections to endpoints and to the local application. Each worker has pools of its own, so a connection never
+//! leaves its thread.
+
+// Connections, kept and shared.
+mod pool;
+// A new connection.
+mod dial;
+
+pub use dial::ConnectError;
+pub use pool::{Lease, Pools, SendError};
+
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+};
+
+use rustls::ClientConfig;
+
+use crate::http::serve::Version;
+
+/// Somebody to connect to: an address, and who must be there. Services over the same pods share their peers, and so
+/// their connections.
+#[derive(Debug)]
+pub struct Peer {
+    id: u64,
+    /// Where.
+    pub address: SocketAddr,
+    /// Which HTTP is spoken there.
+    pub version: Version,
+    /// mTLS and the SPIFFE id expected. `None` = plaintext: the application itself.
+    pub mesh: Option<Mesh>,
+}
+
+/// How to reach another sidecar.
+#[derive(Debug)]
+pub struct Mesh {
+    /// SPIFFE id that the peer's certificate must carry.
+    pub identity: Arc<str>,
+    /// Verifies just that, and offers the ALPN of the peer's `version`.
+    pub config: Arc<ClientConfig>,
+}
+
+impl Peer {
+    /// A peer with a pool of its own.
+    pub fn new(address: SocketAddr, version: Version, mesh: Option<Mesh>) -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        Self { id: NEXT.fetch_add(1, Relaxed), address, version, mesh }
+    }
+
+    /// SPIFFE id that the peer must have; `None` for plaintext.
+    pub fn identity(&self) -> Option<&Arc<str>> {
+        self.mesh.as_ref().map(|mesh| &mesh.identity)
+    }
+}
+
+#[cfg(test)]
+mod tests;

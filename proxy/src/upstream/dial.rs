@@ -1,0 +1,79 @@
+//! A new connection: TCP, then mTLS where a sidecar is at the other end.
+
+use std::{fmt, io, sync::Arc, time::Duration};
+
+use rustls_pki_types::ServerName;
+use tokio::{net::TcpStream, time::timeout};
+use tokio_rustls::{TlsConnector, client::TlsStream};
+
+use super::{Mesh, Peer};
+
+/// A TCP connection must be there within this time.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+/// A TLS handshake must be over within this time.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Why there is no connection. Clones go to everybody who waited for it.
+#[derive(Clone, Debug)]
+pub enum ConnectError {
+    /// TCP: refused or unreachable.
+    Tcp(Arc<str>),
+    /// TCP or TLS: no answer in time.
+    TimedOut(Arc<str>),
+    /// TLS: failed, or the peer is not who it must be.
+    Tls(Arc<str>),
+    /// HTTP/2 did not come up.
+    Http(Arc<str>),
+}
+
+impl fmt::Display for ConnectError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(reason) => write!(f, "TCP: {reason}"),
+            Self::TimedOut(reason) => write!(f, "timed out: {reason}"),
+            Self::Tls(reason) => write!(f, "TLS: {reason}"),
+            Self::Http(reason) => write!(f, "HTTP: {reason}"),
+        }
+    }
+}
+
+/// What a dialled connection runs over.
+pub(super) enum Io {
+    Plain(TcpStream),
+    Mesh(Box<TlsStream<TcpStream>>),
+}
+
+pub(super) async fn dial(peer: &Peer) -> Result<Io, ConnectError> {
+    let tcp = |error: io::Error| ConnectError::Tcp(format!("{}: {error}", peer.address).into());
+    let stream = timeout(CONNECT_TIMEOUT, TcpStream::connect(peer.address))
+        .await
+        .map_err(|_| {
+            ConnectError::TimedOut(
+                format!("{}: no connection within {CONNECT_TIMEOUT:?}", peer.address).into(),
+            )
+        })?
+        .map_err(tcp)?;
+    stream.set_nodelay(true).map_err(tcp)?;
+    match &peer.mesh {
+        None => Ok(Io::Plain(stream)),
+        Some(mesh) => handshake(peer, mesh, stream).await,
+    }
+}
+
+async fn handshake(peer: &Peer, mesh: &Mesh, stream: TcpStream) -> Result<Io, ConnectError> {
+    let tls = |error: io::Error| {
+        ConnectError::Tls(format!("{} as {}: {error}", peer.address, mesh.identity).into())
+    };
+    // The verifier looks for the SPIFFE id, not for a name; an address sends no SNI.
+    let name = ServerName::IpAddress(peer.address.ip().into());
+    let connector = TlsConnector::from(Arc::clone(&mesh.config));
+    let stream = timeout(HANDSHAKE_TIMEOUT, connector.connect(name, stream))
+        .await
+        .map_err(|_| {
+            ConnectError::TimedOut(
+                format!("{}: no handshake within {HANDSHAKE_TIMEOUT:?}", peer.address).into(),
+            )
+        })?
+        .map_err(tls)?;
+    Ok(Io::Mesh(Box::new(stream)))
+}

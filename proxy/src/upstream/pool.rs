@@ -1,0 +1,359 @@
+//! Pools of one worker: for HTTP/1.1 a stack of idle connections, for HTTP/2 one connection that all requests share.
+
+use std::{
+    cell::RefCell,
+    collections::HashMap,
+    error::Error as _,
+    rc::Rc,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use futures_util::{
+    FutureExt,
+    future::{LocalBoxFuture, Shared},
+};
+use http::{Request, Response};
+use hyper::{
+    body::Incoming,
+    client::conn::{TrySendError, http1, http2},
+};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
+use weft_runtime::Tasks;
+
+use super::{
+    Peer,
+    dial::{ConnectError, Io, dial},
+};
+use crate::{
+    breaker::limits::{Limits, Permit},
+    http::{
+        replay::{BodyError, RequestBody},
+        serve::{LocalExecutor, Version},
+    },
+};
+
+/// Idle HTTP/1.1 connections are closed after this time: shorter than the 5 s after which Node.js and others close
+/// theirs, so that a request rarely meets a connection that is just ending.
+const IDLE: Duration = Duration::from_secs(4);
+/// Idle HTTP/1.1 connections to one peer.
+const IDLE_MAX: usize = 128;
+/// A connection that is not ready for its next request within this time after a response is closed.
+const READY_TIMEOUT: Duration = Duration::from_secs(1);
+/// How often what is idle for too long is looked for.
+const SWEEP: Duration = Duration::from_secs(1);
+/// A silent HTTP/2 peer is asked for a sign of life after this time.
+const KEEP_ALIVE: Duration = Duration::from_secs(20);
+/// Windows as on the server side of the mesh.
+const STREAM_WINDOW: u32 = 256 * 1024;
+const CONNECTION_WINDOW: u32 = 1024 * 1024;
+const SEND_BUFFER_MAX: usize = 64 * 1024;
+
+/// Why there are no response headers.
+#[derive(Debug, thiserror::Error)]
+pub enum SendError {
+    /// No connection came about.
+    #[error("{0}")]
+    Connect(ConnectError),
+    /// A limit on connections is reached.
+    #[error("a limit on connections is reached")]
+    Overflow,
+    /// The peer refused the stream, or announced its end before it: nothing was processed.
+    #[error("the peer refused the stream")]
+    Refused,
+    /// The connection was closed before the request was written to it, twice in a row.
+    #[error("the connection was closed before the request was written")]
+    Stale,
+    /// The connection or stream ended after the request, before response headers.
+    #[error("{0}")]
+    Reset(hyper::Error),
+    /// The caller's own body broke off.
+    #[error("the caller's body broke off")]
+    Caller,
+}
+
+type Sender1 = http1::SendRequest<RequestBody>;
+type Sender2 = http2::SendRequest<RequestBody>;
+
+/// The pools of one worker.
+pub struct Pools {
+    tasks: Tasks,
+    pools: RefCell<HashMap<u64, Rc<Pool>>>,
+}
+
+struct Pool {
+    peer: Arc<Peer>,
+    idle: RefCell<Vec<Idle>>,
+    shared: RefCell<Option<Multiplexed>>,
+}
+
+struct Idle {
+    sender: Sender1,
+    since: Instant,
+}
+
+#[derive(Clone)]
+enum Multiplexed {
+    Connecting(Shared<LocalBoxFuture<'static, Result<Sender2, ConnectError>>>),
+    Up(Sender2),
+}
+
+/// An HTTP/1.1 connection that is busy with a response. Dropped, it is closed.
+pub struct Lease(Option<(Rc<Pool>, Sender1, Tasks)>);
+
+impl Pools {
+    /// Pools whose connections are tasks of `tasks`.
+    pub fn new(tasks: &Tasks) -> Rc<Self> {
+        let pools = Rc::new(Self { tasks: tasks.clone(), pools: RefCell::default() });
+        let swept = Rc::downgrade(&pools);
+        tasks.spawn_local("idle connections", async move {
+            let mut sweep = tokio::time::interval(SWEEP);
+            loop {
+                sweep.tick().await;
+                let Some(pools) = swept.upgrade() else { return };
+                pools.sweep(Instant::now());
+            }
+        });
+        pools
+    }
+
+    /// Sends `request` to `peer` and waits for response headers.
+    pub async fn send(
+        &self,
+        peer: &Arc<Peer>,
+        request: Request<RequestBody>,
+        limits: &Limits,
+    ) -> Result<(Response<Incoming>, Lease), SendError> {
+        let pool = self.pool(peer);
+        match self.send_once(&pool, request, limits).await {
+            // The peer had closed a kept connection, and the request came back whole: once more, unseen by anybody.
+            Err(Failed { unsent: Some(request), .. }) => self.send_once(&pool, *request, limits).await,
+            sent => sent,
+        }
+        .map_err(|failed| failed.error)
+    }
+
+    async fn send_once(
+        &self,
+        pool: &Rc<Pool>,
+        request: Request<RequestBody>,
+        limits: &Limits,
+    ) -> Result<(Response<Incoming>, Lease), Failed> {
+        match pool.peer.version {
+            Version::Http2 => {
+                let mut sender = self.multiplexed(pool, limits).await?;
+                let response = sender.try_send_request(request).await?;
+                Ok((response, Lease(None)))
+            }
+            Version::Http1 => {
+                let mut sender = match pool.take_idle(Instant::now()) {
+                    Some(sender) => sender,
+                    None => self.dial_http1(pool, limits).await?,
+                };
+                let response = sender.try_send_request(request).await?;
+                Ok((response, Lease(Some((Rc::clone(pool), sender, self.tasks.clone())))))
+            }
+        }
+    }
+
+    /// Makes a new connection to `peer`, handshake included, for requests to come. One that stands proves nothing: its
+    /// peer may have fallen silent.
+    pub async fn connect(&self, peer: &Arc<Peer>, limits: &Limits) -> Result<(), SendError> {
+        let pool = self.pool(peer);
+        match peer.version {
+            Version::Http2 => {
+                pool.shared.replace(None);
+                self.multiplexed(&pool, limits).await.map(drop)
+            }
+            Version::Http1 => {
+                let sender = self.dial_http1(&pool, limits).await?;
+                pool.give_back(sender, Instant::now());
+                Ok(())
+            }
+        }
+    }
+
+    fn pool(&self, peer: &Arc<Peer>) -> Rc<Pool> {
+        let mut pools = self.pools.borrow_mut();
+        Rc::clone(pools.entry(peer.id).or_insert_with(|| {
+            Rc::new(Pool { peer: Arc::clone(peer), idle: RefCell::default(), shared: RefCell::default() })
+        }))
+    }
+
+    /// Closes what was idle for too long, and forgets peers that are in no snapshot any more.
+    fn sweep(&self, now: Instant) {
+        self.pools.borrow_mut().retain(|_, pool| {
+            pool.idle.borrow_mut().retain(|idle| idle.is_fresh(now));
+            let gone = Arc::strong_count(&pool.peer) == 1;
+            !(gone && Rc::strong_count(pool) == 1 && pool.idle.borrow().is_empty())
+        });
+    }
+
+    async fn dial_http1(&self, pool: &Rc<Pool>, limits: &Limits) -> Result<Sender1, SendError> {
+        let _pending = limits.pending.try_acquire().map_err(|_| SendError::Overflow)?;
+        let permit = limits.connections.try_acquire().map_err(|_| SendError::Overflow)?;
+        match dial(&pool.peer).await.map_err(SendError::Connect)? {
+            Io::Plain(io) => self.start_http1(io, permit).await,
+            Io::Mesh(io) => self.start_http1(*io, permit).await,
+        }
+    }
+
+    async fn start_http1<S>(&self, io: S, permit: Permit) -> Result<Sender1, SendError>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + 'static,
+    {
+        let (sender, connection) =
+            http1::Builder::new().handshake(TokioIo::new(io)).await.map_err(|error| http_failed(&error))?;
+        self.tasks.spawn_local("upstream connection", async move {
+            // Whoever uses the connection learns of its end from its own request.
+            let _ = connection.await;
+            drop(permit);
+        });
+        Ok(sender)
+    }
+
+    /// The connection that all requests of this worker to one peer share: the one that stands, the one that is being
+    /// made, or a new one.
+    async fn multiplexed(&self, pool: &Rc<Pool>, limits: &Limits) -> Result<Sender2, SendError> {
+        let standing = pool.shared.borrow().clone();
+        let connecting = match standing {
+            Some(Multiplexed::Up(sender)) if !sender.is_closed() => return Ok(sender),
+            Some(Multiplexed::Connecting(connecting)) => connecting,
+            _ => {
+                let permit = limits.connections.try_acquire().map_err(|_| SendError::Overflow)?;
+                let connecting =
+                    connect_http2(Rc::clone(pool), self.tasks.clone(), permit).boxed_local().shared();
+                pool.shared.replace(Some(Multiplexed::Connecting(connecting.clone())));
+                // It goes on when those who wait for it have given up: the next request finds it made.
+                self.tasks.spawn_local("connecting", connecting.clone().map(drop));
+                connecting
+            }
+        };
+        let _pending = limits.pending.try_acquire().map_err(|_| SendError::Overflow)?;
+        connecting.await.map_err(SendError::Connect)
+    }
+}
+
+/// Dials, and leaves the outcome in the pool: the connection, or nothing, so that the next request tries anew.
+async fn connect_http2(pool: Rc<Pool>, tasks: Tasks, permit: Permit) -> Result<Sender2, ConnectError> {
+    let made = match dial(&pool.peer).await {
+        Ok(Io::Plain(io)) => start_http2(io, &tasks, permit).await,
+        Ok(Io::Mesh(io)) => start_http2(*io, &tasks, permit).await,
+        Err(error) => Err(error),
+    };
+    pool.shared.replace(made.as_ref().ok().cloned().map(Multiplexed::Up));
+    made
+}
+
+async fn start_http2<S>(io: S, tasks: &Tasks, permit: Permit) -> Result<Sender2, ConnectError>
+where
+    S: AsyncRead + AsyncWrite + Unpin + 'static,
+{
+    let (sender, connection) = http2::Builder::new(LocalExecutor)
+        .timer(TokioTimer::new())
+        .keep_alive_interval(KEEP_ALIVE)
+        .keep_alive_timeout(KEEP_ALIVE)
+        .keep_alive_while_idle(true)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_send_buf_size(SEND_BUFFER_MAX)
+        .handshake(TokioIo::new(io))
+        .await
+        .map_err(|error| ConnectError::Http(error.to_string().into()))?;
+    tasks.spawn_local("upstream connection", async move {
+        let _ = connection.await;
+        drop(permit);
+    });
+    Ok(sender)
+}
+
+fn http_failed(error: &hyper::Error) -> SendError {
+    SendError::Connect(ConnectError::Http(error.to_string().into()))
+}
+
+/// A send that failed, with the request if none of it was written.
+struct Failed {
+    error: SendError,
+    unsent: Option<Box<Request<RequestBody>>>,
+}
+
+impl From<SendError> for Failed {
+    fn from(error: SendError) -> Self {
+        Self { error, unsent: None }
+    }
+}
+
+impl From<TrySendError<Request<RequestBody>>> for Failed {
+    fn from(mut failed: TrySendError<Request<RequestBody>>) -> Self {
+        match failed.take_message() {
+            Some(request) => Self { error: SendError::Stale, unsent: Some(Box::new(request)) },
+            None => send_error(failed.into_error()).into(),
+        }
+    }
+}
+
+fn send_error(error: hyper::Error) -> SendError {
+    // hyper wraps what happened below it, and its own predicates do not tell these cases apart.
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        if let Some(body) = inner.downcast_ref::<BodyError>() {
+            return if matches!(body, BodyError::Caller(_)) {
+                SendError::Caller
+            } else {
+                SendError::Reset(error)
+            };
+        }
+        if let Some(h2) = inner.downcast_ref::<h2::Error>() {
+            // After GOAWAY only streams beyond its last id fail: the peer has not touched them (RFC 9113, 6.8).
+            let refused =
+                h2.reason() == Some(h2::Reason::REFUSED_STREAM) || (h2.is_go_away() && h2.is_remote());
+            return if refused { SendError::Refused } else { SendError::Reset(error) };
+        }
+        cause = inner.source();
+    }
+    SendError::Reset(error)
+}
+
+impl Idle {
+    fn is_fresh(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.since) < IDLE && !self.sender.is_closed()
+    }
+}
+
+impl Pool {
+    /// The connection that was used last: the fewest are kept warm, and the rest ends by age.
+    fn take_idle(&self, now: Instant) -> Option<Sender1> {
+        let mut idle = self.idle.borrow_mut();
+        while let Some(candidate) = idle.pop() {
+            if candidate.is_fresh(now) && candidate.sender.is_ready() {
+                return Some(candidate.sender);
+            }
+        }
+        None
+    }
+
+    fn give_back(&self, sender: Sender1, now: Instant) {
+        let mut idle = self.idle.borrow_mut();
+        if idle.len() < IDLE_MAX {
+            idle.push(Idle { sender, since: now });
+        }
+    }
+}
+
+impl Lease {
+    /// Gives the connection back after the last byte of its response.
+    pub fn finish(mut self) {
+        let Some((pool, mut sender, tasks)) = self.0.take() else { return };
+        if sender.is_ready() {
+            pool.give_back(sender, Instant::now());
+            return;
+        }
+        // The last byte has been handed out, but the connection's own task has yet to see that it is free.
+        tasks.spawn_local("connection becoming idle", async move {
+            if let Ok(Ok(())) = tokio::time::timeout(READY_TIMEOUT, sender.ready()).await {
+                pool.give_back(sender, Instant::now());
+            }
+        });
+    }
+}

@@ -1,0 +1,82 @@
+//! What each worker thread has: its own pools and randomness, and its view of what all share.
+
+use std::{
+    cell::{Cell, RefCell},
+    rc::Rc,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use rand::{SeedableRng, rngs::SmallRng};
+use weft_identity::tls::Credentials;
+use weft_runtime::{Shutdown, Tasks};
+
+use crate::{snapshot::Snapshots, telemetry::Telemetry, upstream::Pools};
+
+/// How often a worker looks whether it got the processor in time.
+const TICK: Duration = Duration::from_millis(50);
+/// A worker that woke up so much too late was starved: what looked like slow upstreams may have been itself.
+const LAG: Duration = Duration::from_millis(100);
+/// Timeouts count for so long after that as the proxy's own.
+const STARVED: Duration = Duration::from_secs(1);
+
+/// What all workers share.
+pub struct Shared {
+    /// What a request may ask.
+    pub snapshots: Arc<Snapshots>,
+    /// Metrics and log.
+    pub telemetry: Telemetry,
+    /// Certificate and roots.
+    pub credentials: Arc<Credentials>,
+    /// When inbound connections end.
+    pub shutdown: Shutdown,
+}
+
+/// One worker.
+pub struct Worker {
+    /// Its number, from 0.
+    pub index: usize,
+    /// What all share.
+    pub shared: Arc<Shared>,
+    /// Its connections to upstreams.
+    pub pools: Rc<Pools>,
+    /// Its tasks.
+    pub tasks: Tasks,
+    /// Its randomness.
+    pub random: RefCell<SmallRng>,
+    starved_at: Cell<Option<Instant>>,
+}
+
+impl Worker {
+    /// The worker with number `index`, on its own thread.
+    pub fn start(index: usize, shared: Arc<Shared>, seed: u64) -> Rc<Self> {
+        let tasks = Tasks::new();
+        let worker = Rc::new(Self {
+            index,
+            shared,
+            pools: Pools::new(&tasks),
+            tasks,
+            random: RefCell::new(SmallRng::seed_from_u64(seed)),
+            starved_at: Cell::new(None),
+        });
+        let watched = Rc::downgrade(&worker);
+        worker.tasks.spawn_local("lag", async move {
+            let mut due = Instant::now() + TICK;
+            loop {
+                tokio::time::sleep_until(due.into()).await;
+                let Some(worker) = watched.upgrade() else { return };
+                let now = Instant::now();
+                if now.saturating_duration_since(due) > LAG {
+                    worker.starved_at.set(Some(now));
+                }
+                due = now + TICK;
+            }
+        });
+        worker
+    }
+
+    /// Whether the worker lagged in the last second.
+    pub fn is_starved(&self, now: Instant) -> bool {
+        self.starved_at.get().is_some_and(|at| now.saturating_duration_since(at) < STARVED)
+    }
+}
