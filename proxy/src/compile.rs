@@ -19,7 +19,7 @@ use crate::{
     breaker::{EndpointKey, Kept, Limits, Scope, Settings, Shared, kept::KEEP},
     cluster::{Cluster, Counts},
     http::serve::Version,
-    resource::{Action, ClusterSpec, EndpointSpec, InboundSpec, Listener, Resource, Routes},
+    resource::{Action, ClusterSpec, EndpointSpec, InboundSpec, Listener, Resource, RouteSpec, Routes},
     retry::{self, budget::Budget},
     route::{self, Backends, Forward, Route, Table},
     snapshot::{Destination, Inbound, Snapshot},
@@ -215,8 +215,8 @@ impl Compiler {
         }
         let mut routes = Vec::with_capacity(specs.0.len());
         let mut ranks = Vec::new();
-        for spec in &specs.0 {
-            let action = match &spec.action {
+        for RouteSpec { name: route, matches, action } in &specs.0 {
+            let action = match action {
                 Action::Respond(status) => route::Action::Respond(*status),
                 Action::Forward { clusters: weighted, timeout, retry } => {
                     let backend =
@@ -228,13 +228,9 @@ impl Compiler {
                     route::Action::Forward(Forward { backends, timeout: *timeout, retry })
                 }
             };
-            let requests = self.requests.series([name, &spec.name]);
-            routes.push(Arc::new(Route {
-                name: Arc::clone(&spec.name),
-                matches: spec.matches.clone(),
-                action,
-                requests,
-            }));
+            let requests = self.requests.series([name, route]);
+            let (name, matches) = (Arc::clone(route), matches.clone());
+            routes.push(Arc::new(Route { name, matches, action, requests }));
         }
         Ok(Destination::Service(Arc::new(Table { name: Arc::clone(name), routes })))
     }

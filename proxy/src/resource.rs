@@ -25,7 +25,7 @@ use weft_xds::{
 
 use crate::{cluster, http::serve::Version};
 
-pub use routes::{Action, Routes};
+pub use routes::{Action, RouteSpec, Routes};
 
 /// Key under which a cluster carries its protocol options.
 const HTTP_OPTIONS: &str = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";

@@ -1,1 +1,170 @@
+use std::time::{Duration, SystemTime};
 
+use weft_api::circuit_breaker::{Breaker, CircuitBreaker, Limits as LimitsPolicy};
+use weft_identity::{TrustDomain, authority::Authority, bundle::TrustBundle};
+
+use super::*;
+use crate::{
+    breaker::{Failure, Outcome, State as Phase},
+    route::Match,
+    telemetry::{Telemetry, log::AccessLog},
+};
+
+const NAME: &str = "default/api:80";
+const LISTENER: &str = "api.default.svc.cluster.local:80";
+
+fn compiler() -> Compiler {
+    let domain: TrustDomain = "cluster.local".parse().unwrap();
+    let authority = Authority::create(domain.clone(), SystemTime::now()).unwrap();
+    let credentials = Credentials::new(domain, TrustBundle::from_pem(authority.certificate_pem()).unwrap());
+    let (log, _) = AccessLog::start(bootstrap::AccessLog::Off, std::io::sink()).unwrap();
+    Compiler::new(Vec::new(), Version::Http2, credentials, Arc::clone(&Telemetry::new(1, log).client), 1)
+}
+
+fn route_to(clusters: &[&str]) -> Resource {
+    let clusters = clusters.iter().map(|name| (1, Arc::from(*name))).collect();
+    let action = Action::Forward { clusters, timeout: None, retry: None };
+    Resource::Routes(Arc::new(Routes(vec![RouteSpec {
+        name: "default".into(),
+        matches: Match::default(),
+        action,
+    }])))
+}
+
+fn cluster(policy: CircuitBreaker) -> Resource {
+    Resource::Cluster(Arc::new(ClusterSpec { policy, fallback: None, version: Version::Http1 }))
+}
+
+fn endpoints(ports: &[u16]) -> Resource {
+    let endpoint =
+        |port: &u16| EndpointSpec { address: ([127, 0, 0, 1], *port).into(), identity: None, weight: 1 };
+    Resource::Endpoints(ports.iter().map(endpoint).collect())
+}
+
+/// One service with endpoints at these ports.
+fn held(ports: &[u16]) -> Held {
+    let mut held = Held::default();
+    held.set(Kind::Listener, LISTENER.into(), Some(Resource::Listener(Listener::Service(NAME.into()))));
+    held.set(Kind::Routes, NAME.into(), Some(route_to(&[NAME])));
+    held.set(Kind::Cluster, NAME.into(), Some(cluster(CircuitBreaker::default())));
+    held.set(Kind::Endpoints, NAME.into(), Some(endpoints(ports)));
+    held
+}
+
+fn ports(snapshot: &Snapshot) -> Vec<u16> {
+    snapshot.clusters[NAME].endpoints.iter().map(|endpoint| endpoint.peer.address.port()).collect()
+}
+
+#[test]
+fn each_answer_leads_to_the_next_question() {
+    let mut held = Held::default();
+    held.set(Kind::Listener, LISTENER.into(), Some(Resource::Listener(Listener::Service(NAME.into()))));
+    assert_eq!(held.wanted(Kind::Routes), BTreeSet::from([NAME.to_owned()]));
+    held.set(Kind::Routes, NAME.into(), Some(route_to(&["default/a:80", "default/b:80"])));
+    assert_eq!(held.wanted(Kind::Cluster).len(), 2);
+    held.set(Kind::Cluster, "default/a:80".into(), Some(cluster(CircuitBreaker::default())));
+    held.set(Kind::Cluster, "default/b:80".into(), None);
+    assert_eq!(held.wanted(Kind::Endpoints), BTreeSet::from(["default/a:80".to_owned()]));
+}
+
+#[test]
+fn a_half_known_service_does_not_take_the_place_of_a_known_one() {
+    let now = Instant::now();
+    let (mut compiler, mut held) = (compiler(), held(&[1]));
+    let before = compiler.compile(&held, &Snapshot::default(), now);
+    held.set(Kind::Routes, NAME.into(), Some(route_to(&["default/new:80"])));
+    let after = compiler.compile(&held, &before, now);
+    assert_eq!(ports(&after), [1]);
+    // As soon as the new backend is known, it counts.
+    held.set(Kind::Cluster, "default/new:80".into(), None);
+    let after = compiler.compile(&held, &after, now);
+    assert!(after.clusters.is_empty());
+}
+
+#[test]
+fn an_unknown_service_is_told_apart_from_one_not_answered_yet() {
+    let now = Instant::now();
+    let (mut compiler, mut held) = (compiler(), Held::default());
+    let nothing = compiler.compile(&held, &Snapshot::default(), now);
+    assert!(!nothing.destinations.contains_key(LISTENER));
+    held.set(Kind::Listener, LISTENER.into(), None);
+    let unknown = compiler.compile(&held, &nothing, now);
+    assert!(matches!(unknown.destinations[LISTENER], Destination::Unknown));
+}
+
+#[test]
+fn a_push_keeps_connections_load_and_breakers() {
+    let now = Instant::now();
+    let (mut compiler, mut held) = (compiler(), held(&[1, 2]));
+    let before = compiler.compile(&held, &Snapshot::default(), now);
+    let first = Arc::clone(before.clusters[NAME].endpoints.iter().next().unwrap());
+    let _in_flight = first.load.begin();
+    for _ in 0..5 {
+        let pass = first.accrual.acquire(now).unwrap();
+        first.accrual.report(pass, now, Outcome::Failure(Failure::Connect));
+    }
+    assert_eq!(first.accrual.breaker.state(), Phase::Open);
+    let permit = before.clusters[NAME].limits.requests.try_acquire().unwrap();
+
+    let limits = LimitsPolicy { max_requests: 3, ..LimitsPolicy::default() };
+    let policy = CircuitBreaker { limits, target: Some(Breaker::default()), ..CircuitBreaker::default() };
+    held.set(Kind::Cluster, NAME.into(), Some(cluster(policy)));
+    held.set(Kind::Endpoints, NAME.into(), Some(endpoints(&[1, 2, 3])));
+    let after = compiler.compile(&held, &before, now);
+
+    let same = Arc::clone(after.clusters[NAME].endpoints.iter().next().unwrap());
+    assert!(Arc::ptr_eq(&first.peer, &same.peer));
+    assert_eq!(same.load.in_flight(), 1);
+    assert_eq!(same.accrual.breaker.state(), Phase::Open);
+    let requests = &after.clusters[NAME].limits.requests;
+    assert_eq!((requests.limit(), requests.in_flight()), (3, 1));
+    drop(permit);
+    assert_eq!(requests.in_flight(), 0);
+}
+
+#[test]
+fn a_flap_does_not_pardon() {
+    let now = Instant::now();
+    let (mut compiler, mut held) = (compiler(), held(&[1, 2, 3]));
+    let first = compiler.compile(&held, &Snapshot::default(), now);
+    let failing = Arc::clone(first.clusters[NAME].endpoints.iter().next().unwrap());
+    for _ in 0..5 {
+        let pass = failing.accrual.acquire(now).unwrap();
+        failing.accrual.report(pass, now, Outcome::Failure(Failure::Connect));
+    }
+    held.set(Kind::Endpoints, NAME.into(), Some(endpoints(&[2, 3])));
+    let gone = compiler.compile(&held, &first, now + Duration::from_millis(10));
+    held.set(Kind::Endpoints, NAME.into(), Some(endpoints(&[1, 2, 3])));
+    let back = compiler.compile(&held, &gone, now + Duration::from_millis(20));
+    let again = back.clusters[NAME].endpoints.iter().next().unwrap();
+    assert_eq!(again.peer.address.port(), 1);
+    assert_eq!(again.accrual.breaker.state(), Phase::Open);
+}
+
+#[test]
+fn endpoints_with_a_sidecar_are_reached_by_mtls_over_the_mesh_s_http() {
+    let now = Instant::now();
+    let (mut compiler, mut held) = (compiler(), held(&[1]));
+    let identity = Some(Arc::from("spiffe://cluster.local/ns/default/sa/api"));
+    let meshed = EndpointSpec { address: ([127, 0, 0, 1], 2).into(), identity, weight: 1 };
+    let plain = EndpointSpec { address: ([127, 0, 0, 1], 1).into(), identity: None, weight: 1 };
+    held.set(Kind::Endpoints, NAME.into(), Some(Resource::Endpoints([plain, meshed].into())));
+    let snapshot = compiler.compile(&held, &Snapshot::default(), now);
+    let peers: Vec<_> =
+        snapshot.clusters[NAME].endpoints.iter().map(|endpoint| Arc::clone(&endpoint.peer)).collect();
+    assert_eq!((peers[0].version, peers[0].mesh.is_some()), (Version::Http1, false));
+    assert_eq!((peers[1].version, peers[1].mesh.is_some()), (Version::Http2, true));
+}
+
+#[test]
+fn what_nobody_uses_is_forgotten_after_a_while() {
+    let now = Instant::now();
+    let (mut compiler, mut held) = (compiler(), held(&[1]));
+    let first = compiler.compile(&held, &Snapshot::default(), now);
+    held.set(Kind::Listener, LISTENER.into(), None);
+    let gone = compiler.compile(&held, &first, now + KEEP / 2);
+    assert_eq!(compiler.states.len(), 1);
+    drop(first);
+    compiler.compile(&held, &gone, now + KEEP * 2);
+    assert!(compiler.states.is_empty() && compiler.peers.is_empty());
+}

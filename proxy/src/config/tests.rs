@@ -1,1 +1,63 @@
+use std::time::SystemTime;
 
+use serde_json::{Value, json};
+use weft_identity::authority::Authority;
+
+use super::*;
+
+/// Reads a bootstrap that is good but for what `change` does to it.
+fn read_with(change: impl FnOnce(&mut Value)) -> Result<Config, ConfigError> {
+    let folder = tempfile::tempdir().unwrap();
+    let authority = Authority::create("cluster.local".parse().unwrap(), SystemTime::now()).unwrap();
+    let roots = folder.path().join("bundle.pem");
+    fs::write(&roots, authority.certificate_pem()).unwrap();
+    let mut bootstrap = json!({
+        "workload": {"namespace": "default", "name": "a-0", "serviceAccount": "a"},
+        "controlPlane": {
+            "address": "127.0.0.1:15012",
+            "identity": "spiffe://cluster.local/ns/weft-system/sa/weft-control-plane",
+            "trustBundle": roots,
+            "token": folder.path().join("token"),
+        },
+        "admin": "127.0.0.1:4191",
+        "inbound": [{"listen": "127.0.0.1:1", "app": "127.0.0.1:2"}],
+    });
+    change(&mut bootstrap);
+    let path = folder.path().join("bootstrap.json");
+    fs::write(&path, bootstrap.to_string()).unwrap();
+    Config::read(&path)
+}
+
+#[test]
+fn defaults_are_filled_in() {
+    let config = read_with(|_| {}).unwrap();
+    assert_eq!(config.trust_domain.as_str(), "cluster.local");
+    assert_eq!(config.bootstrap.drain.get().as_secs(), 25);
+    assert!(config.workers >= 1);
+}
+
+#[test]
+fn mistakes_are_named() {
+    type Change = fn(&mut Value);
+    let mistakes: [(Change, &str); 6] = [
+        (|b| b["trustDomain"] = "Cluster.Local".into(), "trustDomain"),
+        (|b| b["controlPlane"]["identity"] = "control-plane".into(), "controlPlane.identity"),
+        (|b| b["inbound"] = json!([]), "nothing to listen on"),
+        (|b| b["inbuond"] = json!([]), "inbuond"),
+        (|b| b["admin"] = "4191".into(), "line"),
+        (|b| b["controlPlane"]["trustBundle"] = "/nowhere/bundle.pem".into(), "/nowhere/bundle.pem"),
+    ];
+    for (change, named) in mistakes {
+        let error = read_with(change).unwrap_err().to_string();
+        assert!(error.contains(named), "{named}: {error}");
+    }
+}
+
+#[test]
+fn roots_that_are_none_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let empty = folder.path().join("empty.pem");
+    fs::write(&empty, "").unwrap();
+    let error = read_with(|bootstrap| bootstrap["controlPlane"]["trustBundle"] = json!(empty)).unwrap_err();
+    assert!(matches!(error, ConfigError::Bundle { .. }), "{error}");
+}

@@ -110,7 +110,8 @@ fn tunnels_and_echoes_are_refused() {
 #[test]
 fn attempts_are_a_number_or_none() {
     for (value, attempts) in [("2", 2), ("", 0), ("-1", 0), ("x", 0)] {
-        let headers = HeaderMap::from_iter([(HeaderName::from_static(names::HEADER_ATTEMPT), value.parse().unwrap())]);
+        let headers =
+            HeaderMap::from_iter([(HeaderName::from_static(names::HEADER_ATTEMPT), value.parse().unwrap())]);
         assert_eq!(attempt(&headers), attempts, "{value}");
     }
 }

@@ -23,7 +23,9 @@ where
             // The request's body is read outside; the response must not come before that is over.
             std::future::pending::<Result<Response<String>, Infallible>>()
         });
-        tokio::task::spawn_local(async move { server::Builder::new(LocalExecutor).serve_connection(TokioIo::new(far), service).await });
+        tokio::task::spawn_local(async move {
+            server::Builder::new(LocalExecutor).serve_connection(TokioIo::new(far), service).await
+        });
         let (mut sender, connection) = client::handshake(LocalExecutor, TokioIo::new(near)).await.unwrap();
         tokio::task::spawn_local(connection);
         let frames = frames.into_iter().map(Ok::<_, Infallible>);
@@ -47,13 +49,17 @@ async fn read(body: Replay) -> (Bytes, Option<HeaderMap>) {
 
 #[tokio::test]
 async fn every_try_sends_the_same_bytes_and_trailers() {
-    let trailers = HeaderMap::from_iter([(http::HeaderName::from_static("x-sum"), HeaderValue::from_static("1"))]);
+    let trailers =
+        HeaderMap::from_iter([(http::HeaderName::from_static("x-sum"), HeaderValue::from_static("1"))]);
     let frames = vec![data("ab"), data("cde"), Frame::trailers(trailers.clone())];
     with_body(frames, |body| async move {
         let kept = Kept::new(body, 64);
         for _ in 0..3 {
             assert!(kept.borrow().can_replay());
-            assert_eq!(read(Replay::start(&kept)).await, (Bytes::from_static(b"abcde"), Some(trailers.clone())));
+            assert_eq!(
+                read(Replay::start(&kept)).await,
+                (Bytes::from_static(b"abcde"), Some(trailers.clone()))
+            );
         }
     })
     .await;
@@ -68,7 +74,10 @@ async fn a_try_that_broke_off_is_followed_by_the_whole_body() {
         assert!(b"abcdef".starts_with(&frame.into_data().unwrap()));
         let second = Replay::start(&kept);
         // An abandoned connection may still poll its body: it must take nothing away.
-        assert!(matches!(poll_fn(|cx| Pin::new(&mut first).poll_frame(cx)).await, Some(Err(BodyError::Superseded))));
+        assert!(matches!(
+            poll_fn(|cx| Pin::new(&mut first).poll_frame(cx)).await,
+            Some(Err(BodyError::Superseded))
+        ));
         assert_eq!(read(second).await.0, "abcdef");
     })
     .await;
@@ -96,7 +105,9 @@ async fn bytes_flow_before_the_body_is_complete() {
             let first = body.frame().await.unwrap().unwrap().into_data().unwrap();
             Ok::<_, Infallible>(Response::new(http_body_util::Full::new(first)))
         });
-        tokio::task::spawn_local(async move { server::Builder::new(LocalExecutor).serve_connection(TokioIo::new(far), service).await });
+        tokio::task::spawn_local(async move {
+            server::Builder::new(LocalExecutor).serve_connection(TokioIo::new(far), service).await
+        });
         let (mut client, connection) = client::handshake(LocalExecutor, TokioIo::new(near)).await.unwrap();
         tokio::task::spawn_local(connection);
         let sending = client.send_request(Request::new(body));
