@@ -1,0 +1,100 @@
+//! How the endpoints of a service's port are used: limits, breaker, protocol.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use serde::Serialize;
+use weft_api::circuit_breaker::{CircuitBreaker, Mode};
+use weft_xds::{
+    Kind,
+    cluster::{
+        CircuitBreakers, Cluster, OutlierDetection,
+        circuit_breakers::Thresholds,
+        cluster::{ClusterDiscoveryType, DiscoveryType, EdsClusterConfig, LbPolicy},
+    },
+    core::Http2ProtocolOptions,
+    metadata,
+    packed::pack,
+    protobuf::Any,
+    upstream_http::{
+        HttpProtocolOptions,
+        http_protocol_options::{
+            ExplicitHttpConfig, UpstreamProtocolOptions, explicit_http_config::ProtocolConfig,
+        },
+    },
+};
+
+use super::{Draft, listener::aggregated, speaks_h2c};
+use crate::{resolve::PortView, snapshot, store::ObjectName};
+
+/// Endpoints stand in the same network: one that does not answer within this time does not answer.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+/// The extension point at which Envoy looks for the protocol of a cluster.
+const HTTP_OPTIONS: &str = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Extra<'a> {
+    circuit_breaker: &'a CircuitBreaker,
+}
+
+pub(super) fn draft(service: &ObjectName, port: &PortView) -> Draft {
+    let name = snapshot::port_name(service, port.port.port);
+    let policy = port.circuit_breaker.as_ref().map(|policy| &policy.spec.settings);
+    let fallback = CircuitBreaker::default();
+    // Others know nothing of `Audit`: told nothing, they do nothing.
+    let standard = Some(policy.unwrap_or(&fallback)).filter(|spec| spec.mode == Mode::Enforce);
+    let cluster = Cluster {
+        name: name.clone(),
+        cluster_discovery_type: Some(ClusterDiscoveryType::Type(DiscoveryType::Eds.into())),
+        eds_cluster_config: Some(EdsClusterConfig {
+            eds_config: Some(aggregated()),
+            ..EdsClusterConfig::default()
+        }),
+        connect_timeout: Some(CONNECT_TIMEOUT.into()),
+        lb_policy: LbPolicy::LeastRequest.into(),
+        circuit_breakers: standard.map(limits),
+        outlier_detection: standard.and_then(outliers),
+        typed_extension_protocol_options: protocol(port.port.app_protocol.as_deref()),
+        metadata: policy.map(|spec| {
+            metadata::write(&Extra { circuit_breaker: spec })
+                .expect("a policy is an object, and its whole numbers have 32 bits")
+        }),
+        ..Cluster::default()
+    };
+    Draft::new(Kind::Cluster, name, &cluster)
+}
+
+fn limits(spec: &CircuitBreaker) -> CircuitBreakers {
+    let thresholds = Thresholds {
+        max_connections: Some(spec.limits.max_connections),
+        max_pending_requests: Some(spec.limits.max_pending),
+        max_requests: Some(spec.limits.max_requests),
+        ..Thresholds::default()
+    };
+    CircuitBreakers { thresholds: vec![thresholds] }
+}
+
+/// The part of the endpoint breaker that Envoy has too.
+fn outliers(spec: &CircuitBreaker) -> Option<OutlierDetection> {
+    let breaker = &spec.endpoint;
+    (breaker.consecutive > 0).then(|| OutlierDetection {
+        consecutive_5xx: Some(breaker.consecutive),
+        base_ejection_time: Some(breaker.open.base.get().into()),
+        max_ejection_time: Some(breaker.open.max.get().into()),
+        max_ejection_percent: Some(breaker.max_ejection_percent),
+        ..OutlierDetection::default()
+    })
+}
+
+fn protocol(app_protocol: Option<&str>) -> BTreeMap<String, Any> {
+    if !speaks_h2c(app_protocol) {
+        return BTreeMap::new();
+    }
+    let http2 = ProtocolConfig::Http2ProtocolOptions(Http2ProtocolOptions::default());
+    let options = HttpProtocolOptions {
+        upstream_protocol_options: Some(UpstreamProtocolOptions::ExplicitHttpConfig(ExplicitHttpConfig {
+            protocol_config: Some(http2),
+        })),
+    };
+    BTreeMap::from([(HTTP_OPTIONS.to_owned(), pack(&options))])
+}

@@ -1,0 +1,72 @@
+use std::sync::Arc;
+
+use weft_api::{Object, gateway::HttpRouteSpec, object::Metadata};
+
+use super::*;
+use crate::document;
+
+fn view(name: &str, created: Option<&str>, rules: &str) -> RouteView {
+    let metadata = match created {
+        None => format!("{{name: {name}}}"),
+        Some(created) => format!("{{name: {name}, creationTimestamp: {created}}}"),
+    };
+    let metadata: Metadata = document::parse(&metadata).unwrap()[0].decode().unwrap();
+    let spec: HttpRouteSpec = document::parse(&format!("rules: {rules}")).unwrap()[0].decode().unwrap();
+    let retries = vec![None; spec.rules.len()];
+    RouteView { route: Arc::new(Object { metadata, spec }), retries }
+}
+
+/// Each row says what must be asked before what.
+const TABLE: [(&str, &str, &str); 10] = [
+    ("exact before a longer prefix", "{path: {type: Exact, value: /a}}", "{path: {value: /a/b/c}}"),
+    (
+        "exact before an expression",
+        "{path: {type: Exact, value: /a}}",
+        "{path: {type: RegularExpression, value: /abc}}",
+    ),
+    (
+        "an expression before a prefix",
+        "{path: {type: RegularExpression, value: /a}}",
+        "{path: {value: /abcdef}}",
+    ),
+    ("the longer prefix", "{path: {value: /a/b}}", "{path: {value: /a}, method: GET}"),
+    ("a trailing slash is no length", "{path: {value: /a}, method: GET}", "{path: {value: /a/}}"),
+    ("a method before headers", "{method: GET}", "{headers: [{name: a, value: b}, {name: c, value: d}]}"),
+    (
+        "more headers",
+        "{headers: [{name: a, value: b}, {name: c, value: d}]}",
+        "{headers: [{name: a, value: b}], queryParams: [{name: a, value: b}]}",
+    ),
+    ("headers before parameters", "{headers: [{name: a, value: b}]}", "{queryParams: [{name: a, value: b}]}"),
+    ("more parameters", "{queryParams: [{name: a, value: b}]}", "{}"),
+    ("characters, not bytes", "{path: {value: /abcd}}", "{path: {value: /äöü}}"),
+];
+
+#[test]
+fn the_more_specific_match_comes_first_wherever_it_is_written() {
+    for (rule, first, second) in TABLE {
+        for (a, b) in [(first, second), (second, first)] {
+            let in_one_rule = [view("x", None, &format!("[{{matches: [{a}, {b}]}}]"))];
+            let in_two_routes = [
+                view("x", None, &format!("[{{matches: [{a}]}}]")),
+                view("y", None, &format!("[{{matches: [{b}]}}]")),
+            ];
+            for routes in [&in_one_rule[..], &in_two_routes[..]] {
+                let expected: Match = document::parse(first).unwrap()[0].decode().unwrap();
+                assert_eq!(sorted(routes)[0].one, expected, "{rule}");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_equally_specific_goes_by_the_route_and_then_by_the_rule() {
+    // By seniority, as they come.
+    let routes = [
+        view("z-old", Some("\"2026-01-01T00:00:00Z\""), "[{name: first}, {name: second}]"),
+        view("a-young", Some("\"2026-01-02T00:00:00Z\""), "[{name: third}]"),
+    ];
+    let names: Vec<_> =
+        sorted(&routes).iter().map(|candidate| candidate.rule.name.clone().unwrap()).collect();
+    assert_eq!(names, ["first", "second", "third"]);
+}

@@ -1,0 +1,268 @@
+//! One subscriber: what it asks, what changes, and what it is told, in the order in which they happen.
+
+use std::{
+    collections::VecDeque,
+    net::SocketAddr,
+    pin::Pin,
+    sync::Arc,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+use futures_util::{Stream, StreamExt as _};
+use tokio::{sync::watch, time::sleep_until};
+use tonic::Status;
+use weft_api::names;
+use weft_identity::token::Workload;
+use weft_xds::{
+    Kind, Publisher, Version,
+    discovery::{DeltaDiscoveryRequest, DeltaDiscoveryResponse},
+    metadata,
+};
+
+use super::{
+    Shared,
+    roster::{Place, label},
+    view::View,
+};
+use crate::{issue::Refused, snapshot::Snapshot};
+
+/// Routes and policies change together: they are sent once nothing has changed for this long.
+const QUIET: Duration = Duration::from_millis(10);
+/// Where something changes all the time they are sent all the same.
+const QUIET_WAIT_MAX: Duration = Duration::from_millis(100);
+
+/// The requests of a subscriber.
+pub(super) type Requests = Pin<Box<dyn Stream<Item = Result<DeltaDiscoveryRequest, Status>> + Send>>;
+
+/// One subscriber's stream.
+pub(super) struct Session {
+    shared: Arc<Shared>,
+    requests: Requests,
+    snapshots: watch::Receiver<Arc<Snapshot>>,
+    view: View,
+    publisher: Publisher,
+    /// Changes that wait for company.
+    waiting: Option<Waiting>,
+    /// At most one response of each kind, since the publisher awaits its acknowledgement.
+    outbox: VecDeque<DeltaDiscoveryResponse>,
+    place: Place,
+    ended: bool,
+}
+
+/// Changes that are held back for a moment.
+struct Waiting {
+    names: Vec<(Kind, String)>,
+    /// It is not known what changed.
+    everything: bool,
+    due: Instant,
+    latest: Instant,
+}
+
+/// What happens next.
+enum Event {
+    Request(Option<Result<Box<DeltaDiscoveryRequest>, Status>>),
+    Snapshot(Arc<Snapshot>),
+    Settled,
+    Silence,
+    Shutdown,
+}
+
+impl Session {
+    pub(super) fn new(shared: Arc<Shared>, workload: Workload, peer: SocketAddr, requests: Requests) -> Self {
+        let mut snapshots = shared.snapshots.clone();
+        let snapshot = snapshots.borrow_and_update().clone();
+        let place = shared.roster.enter(&workload, peer, Instant::now());
+        shared.metrics.connected.inc();
+        Self {
+            view: View::new(workload, snapshot),
+            publisher: Publisher::new(),
+            waiting: None,
+            outbox: VecDeque::new(),
+            ended: false,
+            requests,
+            snapshots,
+            place,
+            shared,
+        }
+    }
+
+    /// The next message to the subscriber; `None` at the end.
+    pub(super) async fn next(&mut self) -> Option<Result<DeltaDiscoveryResponse, Status>> {
+        loop {
+            if let Some(response) = self.outbox.pop_front() {
+                return Some(Ok(response));
+            }
+            if self.ended {
+                return None;
+            }
+            let event = self.event().await;
+            if let Err(end) = self.handle(event, Instant::now(), SystemTime::now()) {
+                self.ended = true;
+                return end.map(Err);
+            }
+            self.place.update(&self.publisher, SystemTime::now());
+        }
+    }
+
+    async fn event(&mut self) -> Event {
+        let settled = self.waiting.as_ref().map(|waiting| waiting.due);
+        let silence = self.publisher.poll_timeout();
+        tokio::select! {
+            request = self.requests.next() => Event::Request(request.map(|request| request.map(Box::new))),
+            Ok(()) = self.snapshots.changed() => Event::Snapshot(self.snapshots.borrow_and_update().clone()),
+            () = at(settled) => Event::Settled,
+            () = at(silence) => Event::Silence,
+            () = self.shared.shutdown.draining() => Event::Shutdown,
+        }
+    }
+
+    /// Ends the stream by an error: with a status, or without one where the subscriber ended it.
+    fn handle(&mut self, event: Event, now: Instant, clock: SystemTime) -> Result<(), Option<Status>> {
+        match event {
+            Event::Request(Some(Ok(request))) => self.request(*request, now, clock)?,
+            Event::Request(Some(Err(status))) => {
+                tracing::debug!(peer = %self.name(), %status, "the stream of a proxy broke");
+                return Err(None);
+            }
+            Event::Request(None) => return Err(None),
+            Event::Snapshot(snapshot) => self.snapshot(&snapshot, now),
+            Event::Settled => self.settled(now),
+            // The time may have been reached by the clock of the runtime only.
+            Event::Silence if !self.publisher.timed_out(now) => {}
+            Event::Silence => {
+                return Err(Some(
+                    self.end("silence", Status::deadline_exceeded("no acknowledgement came in time")),
+                ));
+            }
+            Event::Shutdown => {
+                return Err(Some(self.end("shutdown", Status::unavailable("the control plane is stopping"))));
+            }
+        }
+        Ok(())
+    }
+
+    fn request(
+        &mut self,
+        mut request: DeltaDiscoveryRequest,
+        now: Instant,
+        clock: SystemTime,
+    ) -> Result<(), Option<Status>> {
+        self.certify(&mut request, now, clock);
+        let handled = self.publisher.handle(request, now, &self.view);
+        let handled = handled
+            .map_err(|error| Some(self.end("protocol", Status::invalid_argument(error.to_string()))))?;
+        if let Some(refusal) = handled.refusal {
+            self.shared.metrics.nacks.with_label_values(&[label(refusal.kind)]).inc();
+            tracing::warn!(
+                proxy = %self.name(),
+                kind = label(refusal.kind),
+                reason = refusal.message,
+                "a proxy refused a resource: it goes on with the last good one"
+            );
+        }
+        self.send(handled.responses);
+        Ok(())
+    }
+
+    /// Makes the certificate that the request asks for, before it is answered (docs/xds.md, "Certificates on the
+    /// stream").
+    fn certify(&mut self, request: &mut DeltaDiscoveryRequest, now: Instant, clock: SystemTime) {
+        let names = &mut request.resource_names_subscribe;
+        let asked = request.type_url == Kind::Secret.type_url()
+            && names.iter().any(|name| name == names::RESOURCE_IDENTITY);
+        if !asked {
+            return;
+        }
+        let held =
+            request.initial_resource_versions.get(names::RESOURCE_IDENTITY).map(|text| Version::parse(text));
+        let held = held.filter(|version| !version.is_absent());
+        if let Some(version) = &held {
+            self.view.holds_identity(version);
+        }
+        let Some(csr) = request.node.as_ref().and_then(metadata::csr) else {
+            if held.is_some() && !self.view.has_identity() {
+                // It has a certificate that we do not know, which is no reason to take it away.
+                names.retain(|name| name != names::RESOURCE_IDENTITY);
+            }
+            return;
+        };
+        let issued = self.shared.issuer.issue(self.view.workload(), csr, now, clock);
+        let result = issued.as_ref().map_or_else(Refused::label, |_| "issued");
+        self.shared.metrics.certificates.with_label_values(&[result]).inc();
+        if let Err(reason) = &issued {
+            tracing::warn!(proxy = %self.name(), %reason, "no certificate was issued");
+        }
+        self.view.set_identity(issued.ok().map(|issued| issued.chain_pem), milliseconds(clock));
+    }
+
+    /// Endpoints go out at once, since requests fail meanwhile; the rest waits for what changes with it.
+    fn snapshot(&mut self, snapshot: &Arc<Snapshot>, now: Instant) {
+        let before = self.view.snapshot().generation();
+        self.view.set_snapshot(snapshot.clone());
+        let latest = self.waiting.as_ref().map_or(now + QUIET_WAIT_MAX, |waiting| waiting.latest);
+        let mut waiting =
+            self.waiting.take().unwrap_or(Waiting { names: Vec::new(), everything: false, due: now, latest });
+        waiting.due = (now + QUIET).min(latest);
+        match snapshot.changes_since(before) {
+            None => waiting.everything = true,
+            Some(changes) => {
+                let (endpoints, others): (Vec<_>, Vec<_>) =
+                    changes.partition(|(kind, _)| *kind == Kind::Endpoints);
+                waiting.names.extend(others.into_iter().map(|(kind, name)| (kind, name.to_owned())));
+                let responses = self.publisher.changed(endpoints, now, &self.view);
+                self.send(responses);
+            }
+        }
+        let some = waiting.everything || !waiting.names.is_empty();
+        self.waiting = some.then_some(waiting);
+    }
+
+    fn settled(&mut self, now: Instant) {
+        let Some(waiting) = self.waiting.take() else { return };
+        let responses = if waiting.everything {
+            self.publisher.look_again(now, &self.view)
+        } else {
+            let names = waiting.names.iter().map(|(kind, name)| (*kind, name.as_str()));
+            self.publisher.changed(names, now, &self.view)
+        };
+        self.send(responses);
+    }
+
+    fn send(&mut self, responses: Vec<DeltaDiscoveryResponse>) {
+        for response in &responses {
+            let kind = Kind::from_type_url(&response.type_url).map_or("unknown", label);
+            self.shared.metrics.pushes.with_label_values(&[kind]).inc();
+        }
+        self.outbox.extend(responses);
+    }
+
+    fn end(&self, reason: &str, status: Status) -> Status {
+        self.shared.metrics.ended.with_label_values(&[reason]).inc();
+        tracing::info!(proxy = %self.name(), reason, "ended the stream of a proxy");
+        status
+    }
+
+    fn name(&self) -> String {
+        let Workload { namespace, pod, .. } = self.view.workload();
+        format!("{namespace}/{pod}")
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.shared.metrics.connected.dec();
+    }
+}
+
+/// Resolves at `moment`; never if there is none.
+async fn at(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => sleep_until(moment.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Milliseconds since 1970; 0 for what lies before.
+pub(super) fn milliseconds(clock: SystemTime) -> u64 {
+    clock.duration_since(UNIX_EPOCH).map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}

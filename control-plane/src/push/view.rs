@@ -1,0 +1,97 @@
+//! What one subscriber may see: the snapshot of all, its own way in, and its own certificate.
+
+use std::sync::Arc;
+
+use prost::Message as _;
+use weft_api::names;
+use weft_identity::token::Workload;
+use weft_xds::{
+    Catalog, Kind, Version,
+    core::{DataSource, data_source::Specifier},
+    publisher::Resource,
+    tls::{Secret, TlsCertificate, secret},
+};
+
+use crate::{snapshot::Snapshot, store::ObjectName};
+
+/// The catalog of one subscriber.
+pub(super) struct View {
+    snapshot: Arc<Snapshot>,
+    workload: Workload,
+    identity: Option<Arc<Resource>>,
+    /// Generation of the last certificate, also if it is gone or was another control plane's.
+    identity_generation: u64,
+}
+
+impl View {
+    /// What `workload`, which was authenticated, sees of `snapshot`.
+    pub(super) fn new(workload: Workload, snapshot: Arc<Snapshot>) -> Self {
+        Self { snapshot, workload, identity: None, identity_generation: 0 }
+    }
+
+    /// Whose view it is.
+    pub(super) fn workload(&self) -> &Workload {
+        &self.workload
+    }
+
+    /// What it shows of all.
+    pub(super) fn snapshot(&self) -> &Arc<Snapshot> {
+        &self.snapshot
+    }
+
+    /// Shows a newer snapshot from now on.
+    pub(super) fn set_snapshot(&mut self, snapshot: Arc<Snapshot>) {
+        self.snapshot = snapshot;
+    }
+
+    /// Whether a certificate was issued on this stream.
+    pub(super) fn has_identity(&self) -> bool {
+        self.identity.is_some()
+    }
+
+    /// The subscriber has a certificate of this version: the next one has a later one.
+    pub(super) fn holds_identity(&mut self, version: &Version) {
+        self.identity_generation = self.identity_generation.max(version.generation().unwrap_or(0));
+    }
+
+    /// Shows a new certificate chain from now on, or none.
+    pub(super) fn set_identity(&mut self, chain_pem: Option<String>, now_ms: u64) {
+        self.identity_generation = now_ms.max(self.identity_generation + 1);
+        self.identity = chain_pem.map(|chain| Arc::new(identity(chain, self.identity_generation)));
+    }
+}
+
+impl Catalog for View {
+    fn get(&self, kind: Kind, name: &str) -> Option<Arc<Resource>> {
+        match (kind, name) {
+            (Kind::Secret, names::RESOURCE_IDENTITY) => self.identity.clone(),
+            (Kind::Listener, names::RESOURCE_INBOUND) => {
+                let Workload { namespace, service_account, pod, .. } = &self.workload;
+                self.snapshot.inbound(&ObjectName::new(namespace, pod), service_account).cloned()
+            }
+            _ => self.snapshot.get(kind, name).cloned(),
+        }
+    }
+
+    fn generation(&self) -> u64 {
+        self.snapshot.generation().max(self.identity_generation)
+    }
+}
+
+fn identity(chain_pem: String, generation: u64) -> Resource {
+    let chain = DataSource { specifier: Some(Specifier::InlineBytes(chain_pem.into())) };
+    let secret = Secret {
+        name: names::RESOURCE_IDENTITY.to_owned(),
+        r#type: Some(secret::Type::TlsCertificate(TlsCertificate {
+            certificate_chain: Some(chain),
+            ..TlsCertificate::default()
+        })),
+    };
+    let body = secret.encode_to_vec();
+    Resource {
+        name: names::RESOURCE_IDENTITY.to_owned(),
+        aliases: Vec::new(),
+        version: Version::of(generation, &body),
+        body: body.into(),
+    }
+}

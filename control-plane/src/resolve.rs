@@ -1,0 +1,173 @@
+//! What belongs together: for each service its endpoints, routes and policies; and what refers to nothing.
+
+mod attach;
+mod flaw;
+mod references;
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use weft_api::{
+    Object,
+    circuit_breaker::CircuitBreaker,
+    gateway::HttpRouteSpec,
+    kubernetes::{EndpointSlice, LABEL_SERVICE_NAME, ObjectReference, ServicePort, ServiceSpec, Transport},
+    policy::Policy,
+    retry::Retry,
+    workload::WorkloadSpec,
+};
+
+use crate::store::{Finding, ObjectName, Store};
+
+use attach::Attachments;
+
+/// A store whose references are followed.
+#[derive(Clone, Debug, Default)]
+pub struct Resolved {
+    /// Services, with all that their resources are made from.
+    pub services: BTreeMap<ObjectName, ServiceView>,
+    /// What is wrong with the objects together, in order.
+    pub findings: Vec<Finding>,
+}
+
+/// Everything that the resources of one service are made from, and nothing else: two equal views make the same
+/// resources.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ServiceView {
+    /// The service.
+    pub service: Arc<Object<ServiceSpec>>,
+    /// Its endpoints.
+    pub slices: Vec<Arc<Object<EndpointSlice>>>,
+    /// The workloads that its endpoints name.
+    pub workloads: BTreeMap<ObjectName, Arc<Object<WorkloadSpec>>>,
+    /// Its TCP ports, in the order of the service.
+    pub ports: Vec<PortView>,
+}
+
+/// What applies to one port of a service.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PortView {
+    /// The port.
+    pub port: ServicePort,
+    /// Routes that are attached to it, by seniority.
+    pub routes: Vec<RouteView>,
+    /// The circuit breaker that applies.
+    pub circuit_breaker: Option<Arc<Object<Policy<CircuitBreaker>>>>,
+    /// The retry policy that applies where no route has its own.
+    pub retry: Option<Arc<Object<Policy<Retry>>>>,
+}
+
+/// A route, and what applies to its rules.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RouteView {
+    /// The route.
+    pub route: Arc<Object<HttpRouteSpec>>,
+    /// The retry policy that is attached to each of its rules, if any.
+    pub retries: Vec<Option<Arc<Object<Policy<Retry>>>>>,
+}
+
+/// Follows every reference of `store`.
+pub fn resolve(store: &Store) -> Resolved {
+    let mut findings = references::check(store);
+    let breakers = Attachments::of_circuit_breakers(store, &mut findings);
+    let retries = Attachments::of_retries(store, &mut findings);
+    let slices = slices_by_service(store);
+    let routes = routes_by_service(store);
+    let mut services = BTreeMap::new();
+    for (name, service) in &store.services {
+        let slices = slices.get(name).cloned().unwrap_or_default();
+        let ports = service.spec.ports.iter().filter(|port| port.protocol == Transport::Tcp);
+        let ports = ports.map(|port| PortView {
+            port: port.clone(),
+            routes: attached(routes.get(name).map_or(&[], Vec::as_slice), service, port, &retries),
+            circuit_breaker: breakers.of_port(name, port),
+            retry: retries.of_port(name, port),
+        });
+        let view = ServiceView {
+            workloads: workloads_behind(store, &slices),
+            ports: ports.collect(),
+            service: service.clone(),
+            slices,
+        };
+        services.insert(name.clone(), view);
+    }
+    findings.sort();
+    Resolved { services, findings }
+}
+
+fn slices_by_service(store: &Store) -> BTreeMap<ObjectName, Vec<Arc<Object<EndpointSlice>>>> {
+    let mut by_service: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    for slice in store.endpoint_slices.values() {
+        if let Some(service) = slice.metadata.labels.get(LABEL_SERVICE_NAME) {
+            let service = ObjectName::new(&slice.metadata.namespace, service);
+            by_service.entry(service).or_default().push(slice.clone());
+        }
+    }
+    by_service
+}
+
+fn routes_by_service(store: &Store) -> BTreeMap<ObjectName, Vec<Arc<Object<HttpRouteSpec>>>> {
+    let mut by_service: BTreeMap<_, Vec<Arc<Object<HttpRouteSpec>>>> = BTreeMap::new();
+    for route in store.http_routes.values() {
+        for parent in route.spec.parent_refs.iter().filter(|parent| references::is_producer(parent, route)) {
+            let routes =
+                by_service.entry(ObjectName::new(&route.metadata.namespace, &parent.name)).or_default();
+            if routes.last().is_none_or(|last| !Arc::ptr_eq(last, route)) {
+                routes.push(route.clone());
+            }
+        }
+    }
+    for routes in by_service.values_mut() {
+        routes.sort_by(|a, b| a.metadata.seniority().cmp(&b.metadata.seniority()));
+    }
+    by_service
+}
+
+fn attached(
+    routes: &[Arc<Object<HttpRouteSpec>>],
+    service: &Object<ServiceSpec>,
+    port: &ServicePort,
+    retries: &Attachments<Policy<Retry>>,
+) -> Vec<RouteView> {
+    let applies = |route: &&Arc<Object<HttpRouteSpec>>| {
+        let parents = route.spec.parent_refs.iter().filter(|parent| references::is_producer(parent, route));
+        parents
+            .filter(|parent| parent.name == service.metadata.name)
+            .any(|parent| references::names_port(parent, port))
+    };
+    let views = routes.iter().filter(applies).map(|route| RouteView {
+        retries: route.spec.rules.iter().map(|rule| retries.of_rule(&route.metadata, rule)).collect(),
+        route: route.clone(),
+    });
+    views.collect()
+}
+
+fn workloads_behind(
+    store: &Store,
+    slices: &[Arc<Object<EndpointSlice>>],
+) -> BTreeMap<ObjectName, Arc<Object<WorkloadSpec>>> {
+    let mut workloads = BTreeMap::new();
+    for slice in slices {
+        for target in slice.spec.endpoints.iter().filter_map(|endpoint| endpoint.target_ref.as_ref()) {
+            let name = references::target_name(target, slice);
+            if let Some(workload) = name.as_ref().and_then(|name| store.workloads.get(name)) {
+                workloads.extend(name.map(|name| (name, workload.clone())));
+            }
+        }
+    }
+    workloads
+}
+
+impl ServiceView {
+    /// The workload that an endpoint of `slice` names, if it is known.
+    pub fn workload(
+        &self,
+        slice: &Object<EndpointSlice>,
+        target: &ObjectReference,
+    ) -> Option<&Object<WorkloadSpec>> {
+        let name = references::target_name(target, slice)?;
+        self.workloads.get(&name).map(AsRef::as_ref)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,164 @@
+//! Which policy applies to what. Policies are not merged: the oldest wins, the others are told so (GEP-713).
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use weft_api::{
+    Object,
+    circuit_breaker::CircuitBreaker,
+    gateway::{self, Rule},
+    kubernetes::ServicePort,
+    object::Metadata,
+    policy::{Policy, TargetRef},
+    retry::Retry,
+};
+
+use super::flaw::Flaw;
+use crate::store::{Finding, ObjectKey, ObjectKind, ObjectName, Reason, Store, Table};
+
+/// The policies of one kind, by what they are attached to.
+pub(super) struct Attachments<S> {
+    by_target: BTreeMap<Target, Arc<Object<S>>>,
+}
+
+/// What a policy is attached to. A section is a target of its own, and wins over the whole.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Target {
+    kind: ObjectKind,
+    name: ObjectName,
+    section: Option<String>,
+}
+
+impl Attachments<Policy<CircuitBreaker>> {
+    pub(super) fn of_circuit_breakers(store: &Store, findings: &mut Vec<Finding>) -> Self {
+        Self::attach(store, &store.circuit_breakers, ObjectKind::CircuitBreakerPolicy, findings)
+    }
+}
+
+impl Attachments<Policy<Retry>> {
+    pub(super) fn of_retries(store: &Store, findings: &mut Vec<Finding>) -> Self {
+        Self::attach(store, &store.retries, ObjectKind::RetryPolicy, findings)
+    }
+}
+
+impl<P> Attachments<Policy<P>> {
+    /// Walks the policies from the oldest to the youngest, so that whoever comes to a target first has won it.
+    fn attach(
+        store: &Store,
+        table: &Table<Policy<P>>,
+        kind: ObjectKind,
+        findings: &mut Vec<Finding>,
+    ) -> Self {
+        let mut policies: Vec<_> = table.values().collect();
+        policies.sort_by(|a, b| a.metadata.seniority().cmp(&b.metadata.seniority()));
+        let mut by_target: BTreeMap<Target, Arc<Object<Policy<P>>>> = BTreeMap::new();
+        for policy in policies {
+            let object = ObjectKey { kind, name: ObjectName::of(&policy.metadata) };
+            for (index, reference) in policy.spec.target_refs.iter().enumerate() {
+                let found =
+                    target(store, kind, &policy.metadata, reference).and_then(|target| {
+                        match by_target.get(&target) {
+                            Some(elder) if !Arc::ptr_eq(elder, policy) => {
+                                Err(conflicted(&target, &elder.metadata))
+                            }
+                            _ => Ok(target),
+                        }
+                    });
+                match found {
+                    Ok(target) => drop(by_target.insert(target, policy.clone())),
+                    Err(flaw) => findings.push(flaw.at(&object, &format!("spec.targetRefs[{index}]"))),
+                }
+            }
+        }
+        Self { by_target }
+    }
+}
+
+impl<S> Attachments<S> {
+    /// What applies to a port of a service: what names the port, or else what names the service.
+    pub(super) fn of_port(&self, service: &ObjectName, port: &ServicePort) -> Option<Arc<Object<S>>> {
+        self.find(ObjectKind::Service, service, Some(port.port.to_string()))
+            .or_else(|| self.find(ObjectKind::Service, service, None))
+    }
+
+    /// What applies to a rule of a route: what names the rule, or else what names the route.
+    pub(super) fn of_rule(&self, route: &Metadata, rule: &Rule) -> Option<Arc<Object<S>>> {
+        let route = ObjectName::of(route);
+        let named = rule.name.clone().and_then(|name| self.find(ObjectKind::HttpRoute, &route, Some(name)));
+        named.or_else(|| self.find(ObjectKind::HttpRoute, &route, None))
+    }
+
+    fn find(&self, kind: ObjectKind, name: &ObjectName, section: Option<String>) -> Option<Arc<Object<S>>> {
+        self.by_target.get(&Target { kind, name: name.clone(), section }).cloned()
+    }
+}
+
+fn conflicted(target: &Target, elder: &Metadata) -> Flaw {
+    let section = target.section.as_ref().map(|section| format!(" section {section}")).unwrap_or_default();
+    Flaw {
+        field: "",
+        reason: Reason::Conflicted,
+        message: format!(
+            "names {} {}{section}, to which the older `{}` is attached; policies are not merged",
+            target.kind.name(),
+            target.name,
+            elder.name,
+        ),
+        hint: format!("put both into one policy, or remove `{}`", elder.name),
+    }
+}
+
+/// The target that `reference` names, in the namespace of its policy.
+fn target(
+    store: &Store,
+    policy: ObjectKind,
+    metadata: &Metadata,
+    reference: &TargetRef,
+) -> Result<Target, Flaw> {
+    let name = ObjectName::new(&metadata.namespace, &reference.name);
+    let section = reference.section_name.clone();
+    match (reference.group.as_str(), reference.kind.as_str()) {
+        ("", "Service") => service(store, name, section),
+        (gateway::GROUP, "HTTPRoute") if policy == ObjectKind::CircuitBreakerPolicy => {
+            Err(Flaw::unsupported(
+                "kind",
+                "is HTTPRoute; a CircuitBreakerPolicy for a route is not supported yet".to_owned(),
+                "attach it to the Service",
+            ))
+        }
+        (gateway::GROUP, "HTTPRoute") => route(store, name, section),
+        (group, kind) => Err(Flaw::unsupported(
+            "kind",
+            format!("is {kind} of group `{group}`, to which no policy can be attached"),
+            "use kind Service of group \"\", or HTTPRoute of group gateway.networking.k8s.io",
+        )),
+    }
+}
+
+fn service(store: &Store, name: ObjectName, section: Option<String>) -> Result<Target, Flaw> {
+    let Some(service) = store.services.get(&name) else {
+        return Err(Flaw::dangling("name", format!("names Service {name}, which does not exist")));
+    };
+    let Some(section) = section else {
+        return Ok(Target { kind: ObjectKind::Service, name, section: None });
+    };
+    let named = |port: &&ServicePort| port.name == section || port.port.to_string() == section;
+    match service.spec.ports.iter().find(named) {
+        // A port has a name and a number: either way it is the same target.
+        Some(port) => Ok(Target { kind: ObjectKind::Service, name, section: Some(port.port.to_string()) }),
+        None => {
+            Err(Flaw::dangling("sectionName", format!("is `{section}`, which is no port of Service {name}")))
+        }
+    }
+}
+
+fn route(store: &Store, name: ObjectName, section: Option<String>) -> Result<Target, Flaw> {
+    let Some(route) = store.http_routes.get(&name) else {
+        return Err(Flaw::dangling("name", format!("names HTTPRoute {name}, which does not exist")));
+    };
+    match &section {
+        Some(rule) if !route.spec.rules.iter().any(|one| one.name.as_ref() == Some(rule)) => {
+            Err(Flaw::dangling("sectionName", format!("is `{rule}`, which is no rule of HTTPRoute {name}")))
+        }
+        _ => Ok(Target { kind: ObjectKind::HttpRoute, name, section }),
+    }
+}

@@ -1,0 +1,170 @@
+//! References from one object to another that must lead somewhere.
+
+use weft_api::{
+    Object,
+    gateway::{BackendRef, HttpRouteSpec, ParentRef},
+    kubernetes::{EndpointSlice, Exposure, LABEL_SERVICE_NAME, ObjectReference, ServicePort},
+    object::Metadata,
+    workload::WorkloadSpec,
+};
+
+use super::flaw::Flaw;
+use crate::store::{Finding, ObjectKey, ObjectKind, ObjectName, Reason, Store};
+
+/// Whether `parent` is a Service in the route's own namespace: the only parents that are supported.
+pub(super) fn is_producer(parent: &ParentRef, route: &Object<HttpRouteSpec>) -> bool {
+    parent.group.is_empty()
+        && parent.kind == "Service"
+        && parent.namespace.as_ref().is_none_or(|namespace| *namespace == route.metadata.namespace)
+}
+
+/// Whether `parent` means `port`: by number, by name, or because it means all.
+pub(super) fn names_port(parent: &ParentRef, port: &ServicePort) -> bool {
+    parent.port.is_none_or(|number| number == port.port)
+        && parent.section_name.as_ref().is_none_or(|name| *name == port.name)
+}
+
+/// The workload that an endpoint names; `None` for a pod.
+pub(super) fn target_name(target: &ObjectReference, slice: &Object<EndpointSlice>) -> Option<ObjectName> {
+    let namespace = target.namespace.as_ref().unwrap_or(&slice.metadata.namespace);
+    (target.kind == ObjectKind::Workload.name()).then(|| ObjectName::new(namespace, &target.name))
+}
+
+/// What refers to nothing, or to what is not supported.
+pub(super) fn check(store: &Store) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for slice in store.endpoint_slices.values() {
+        of_slice(store, slice, &mut findings);
+    }
+    for route in store.http_routes.values() {
+        of_route(store, route, &mut findings);
+    }
+    for workload in store.workloads.values() {
+        of_workload(store, workload, &mut findings);
+    }
+    for service in store.services.values().filter(|service| service.spec.exposure == Exposure::ExternalName) {
+        let flaw = Flaw::unsupported(
+            "type",
+            "is ExternalName, which has no endpoints and is not supported yet".to_owned(),
+            "write a Service with ports, and an EndpointSlice",
+        );
+        findings.push(flaw.at(&about(ObjectKind::Service, &service.metadata), "spec"));
+    }
+    findings
+}
+
+fn of_slice(store: &Store, slice: &Object<EndpointSlice>, findings: &mut Vec<Finding>) {
+    let object = about(ObjectKind::EndpointSlice, &slice.metadata);
+    let service = slice.metadata.labels.get(LABEL_SERVICE_NAME);
+    let flaw = match service.map(|service| ObjectName::new(&slice.metadata.namespace, service)) {
+        None => Some(Flaw {
+            field: "",
+            reason: Reason::MissingField,
+            message: "holds no service, so the slice belongs to none".to_owned(),
+            hint: format!("add the label `{LABEL_SERVICE_NAME}: <service>`"),
+        }),
+        Some(service) if store.services.contains_key(&service) => None,
+        Some(service) => Some(Flaw::dangling("", no_service(&service))),
+    };
+    // A label's name may hold dots, so it stands in brackets as in JSONPath.
+    findings.extend(flaw.map(|flaw| flaw.at(&object, &format!("metadata.labels['{LABEL_SERVICE_NAME}']"))));
+    for (index, endpoint) in slice.spec.endpoints.iter().enumerate() {
+        let name = endpoint.target_ref.as_ref().and_then(|target| target_name(target, slice));
+        if let Some(name) = name.filter(|name| !store.workloads.contains_key(name)) {
+            let flaw = Flaw::dangling("name", format!("names Workload {name}, which does not exist"));
+            findings.push(flaw.at(&object, &format!("endpoints[{index}].targetRef")));
+        }
+    }
+}
+
+fn of_route(store: &Store, route: &Object<HttpRouteSpec>, findings: &mut Vec<Finding>) {
+    let object = about(ObjectKind::HttpRoute, &route.metadata);
+    for (index, parent) in route.spec.parent_refs.iter().enumerate() {
+        let flaw = of_parent(store, route, parent);
+        findings.extend(flaw.map(|flaw| flaw.at(&object, &format!("spec.parentRefs[{index}]"))));
+    }
+    for (rule, backends) in route.spec.rules.iter().map(|rule| &rule.backend_refs).enumerate() {
+        for (index, backend) in backends.iter().enumerate() {
+            let flaw = of_backend(store, route, backend);
+            let field = format!("spec.rules[{rule}].backendRefs[{index}]");
+            findings.extend(flaw.map(|flaw| flaw.at(&object, &field)));
+        }
+    }
+}
+
+fn of_workload(store: &Store, workload: &Object<WorkloadSpec>, findings: &mut Vec<Finding>) {
+    let object = about(ObjectKind::Workload, &workload.metadata);
+    for (index, outbound) in workload.spec.outbound.iter().enumerate() {
+        let namespace = outbound.namespace.as_ref().unwrap_or(&workload.metadata.namespace);
+        let flaw = of_port(store, &ObjectName::new(namespace, &outbound.service), outbound.port, "service");
+        findings.extend(flaw.map(|flaw| flaw.at(&object, &format!("spec.outbound[{index}]"))));
+    }
+}
+
+fn of_parent(store: &Store, route: &Object<HttpRouteSpec>, parent: &ParentRef) -> Option<Flaw> {
+    if !parent.group.is_empty() || parent.kind != "Service" {
+        let message =
+            format!("is {} of group `{}`; only Services are supported yet", parent.kind, parent.group);
+        return Some(Flaw::unsupported("kind", message, "write `group: \"\"` and `kind: Service`"));
+    }
+    if !is_producer(parent, route) {
+        let message = "is not the route's own; routes of the client's side are not supported yet".to_owned();
+        return Some(Flaw::unsupported(
+            "namespace",
+            message,
+            "put the route into the namespace of the Service",
+        ));
+    }
+    let name = ObjectName::new(&route.metadata.namespace, &parent.name);
+    let Some(service) = store.services.get(&name) else {
+        return Some(Flaw::dangling("name", no_service(&name)));
+    };
+    if service.spec.ports.iter().any(|port| names_port(parent, port)) {
+        return None;
+    }
+    Some(match (parent.port, &parent.section_name) {
+        (Some(port), _) => Flaw::dangling("port", no_port(&name, port)),
+        (None, Some(section)) => {
+            Flaw::dangling("sectionName", format!("is `{section}`, which is no port of Service {name}"))
+        }
+        (None, None) => Flaw::dangling("name", format!("names Service {name}, which has no ports")),
+    })
+}
+
+fn of_backend(store: &Store, route: &Object<HttpRouteSpec>, backend: &BackendRef) -> Option<Flaw> {
+    if !backend.group.is_empty() || backend.kind != "Service" {
+        let message = format!("is {} of group `{}`; only Services can answer", backend.kind, backend.group);
+        return Some(Flaw::unsupported("kind", message, "leave `group` and `kind` out"));
+    }
+    let Some(port) = backend.port else {
+        return Some(Flaw {
+            field: "port",
+            reason: Reason::MissingField,
+            message: "is missing; a Service needs one".to_owned(),
+            hint: "add `port: <number>`".to_owned(),
+        });
+    };
+    let namespace = backend.namespace.as_ref().unwrap_or(&route.metadata.namespace);
+    of_port(store, &ObjectName::new(namespace, &backend.name), port, "name")
+}
+
+/// A reference to a port of a Service, whose name stands in the field `service_field`.
+fn of_port(store: &Store, name: &ObjectName, port: u16, service_field: &'static str) -> Option<Flaw> {
+    match store.services.get(name) {
+        None => Some(Flaw::dangling(service_field, no_service(name))),
+        Some(service) if service.spec.ports.iter().any(|one| one.port == port) => None,
+        Some(_) => Some(Flaw::dangling("port", no_port(name, port))),
+    }
+}
+
+fn no_service(name: &ObjectName) -> String {
+    format!("names Service {name}, which does not exist")
+}
+
+fn no_port(name: &ObjectName, port: u16) -> String {
+    format!("is {port}, which is no port of Service {name}")
+}
+
+fn about(kind: ObjectKind, metadata: &Metadata) -> ObjectKey {
+    ObjectKey { kind, name: ObjectName::of(metadata) }
+}

@@ -1,0 +1,147 @@
+//! Everything there is to publish, immutable: what compiling makes and every subscriber's session reads.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    net::SocketAddr,
+    sync::Arc,
+};
+
+use weft_api::names;
+use weft_xds::{Kind, publisher::Resource};
+
+use crate::store::ObjectName;
+
+/// Suffix of a service's name in the cluster's DNS.
+const SERVICE_SUFFIX: &str = ".svc.cluster.local";
+/// Changes that are remembered by name. Whoever is further behind looks at everything again.
+const LOG_MAX: usize = 64;
+
+/// All resources of one generation.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    generation: u64,
+    /// By service: a change of one leaves the others untouched.
+    pub(crate) services: BTreeMap<ObjectName, Arc<[Published]>>,
+    /// How each workload is entered.
+    pub(crate) workloads: BTreeMap<ObjectName, Entrance>,
+    /// The services behind virtual addresses.
+    pub(crate) addresses: BTreeMap<SocketAddr, ObjectName>,
+    trust_bundle: Arc<Resource>,
+    /// What changed in the last generations, the newest last.
+    log: VecDeque<Arc<Change>>,
+    /// Generation of the newest change that is no longer remembered.
+    forgotten: u64,
+}
+
+/// A resource, and of which kind.
+#[derive(Clone, Debug)]
+pub struct Published {
+    /// Kind.
+    pub kind: Kind,
+    /// The resource.
+    pub resource: Arc<Resource>,
+}
+
+/// How a workload is entered, and who may be told.
+#[derive(Clone, Debug)]
+pub struct Entrance {
+    /// The only service account that the workload may have.
+    pub service_account: String,
+    /// Its listener `inbound`.
+    pub listener: Arc<Resource>,
+}
+
+/// What one generation changed.
+#[derive(Debug)]
+struct Change {
+    generation: u64,
+    names: Vec<(Kind, String)>,
+}
+
+impl Snapshot {
+    /// A snapshot that holds nothing but the roots to trust.
+    pub fn new(trust_bundle: Resource) -> Self {
+        Self {
+            generation: trust_bundle.version.generation().unwrap_or(0),
+            services: BTreeMap::new(),
+            workloads: BTreeMap::new(),
+            addresses: BTreeMap::new(),
+            trust_bundle: Arc::new(trust_bundle),
+            log: VecDeque::new(),
+            forgotten: 0,
+        }
+    }
+
+    /// When anything last changed: milliseconds since 1970, made to ascend.
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// The resource of this name or alias, of those that are the same for every subscriber.
+    pub fn get(&self, kind: Kind, name: &str) -> Option<&Arc<Resource>> {
+        if kind == Kind::Secret {
+            return (name == names::RESOURCE_TRUST_BUNDLE).then_some(&self.trust_bundle);
+        }
+        let service = match kind {
+            Kind::Listener => self.service_behind(name)?,
+            _ => service_of_port(name)?,
+        };
+        let published = self.services.get(&service)?.iter().filter(|published| published.kind == kind);
+        let bears = |resource: &&Arc<Resource>| {
+            resource.name == name || resource.aliases.iter().any(|alias| alias == name)
+        };
+        published.map(|published| &published.resource).find(bears)
+    }
+
+    /// The listener `inbound` of a workload, if `service_account` is the one that it must have.
+    pub fn inbound(&self, workload: &ObjectName, service_account: &str) -> Option<&Arc<Resource>> {
+        let entrance = self.workloads.get(workload)?;
+        (entrance.service_account == service_account).then_some(&entrance.listener)
+    }
+
+    /// The names that changed after `generation`; `None` if that is too long ago to tell.
+    pub fn changes_since(&self, generation: u64) -> Option<impl Iterator<Item = (Kind, &str)>> {
+        let later = self.log.iter().filter(move |change| change.generation > generation);
+        let names = later.flat_map(|change| change.names.iter().map(|(kind, name)| (*kind, name.as_str())));
+        (generation >= self.forgotten).then_some(names)
+    }
+
+    /// Makes this the next generation, in which `names` changed.
+    pub(crate) fn advance(&mut self, generation: u64, names: Vec<(Kind, String)>) {
+        self.generation = generation;
+        if self.log.len() == LOG_MAX
+            && let Some(oldest) = self.log.pop_front()
+        {
+            self.forgotten = oldest.generation;
+        }
+        self.log.push_back(Arc::new(Change { generation, names }));
+    }
+
+    fn service_behind(&self, listener: &str) -> Option<ObjectName> {
+        if let Ok(address) = listener.parse::<SocketAddr>() {
+            return self.addresses.get(&address).cloned();
+        }
+        let (host, _) = listener.rsplit_once(':')?;
+        let (service, namespace) = host.strip_suffix(SERVICE_SUFFIX)?.split_once('.')?;
+        Some(ObjectName::new(namespace, service))
+    }
+}
+
+/// Name of the listener of a service's port.
+pub(crate) fn listener_name(service: &ObjectName, port: u16) -> String {
+    format!("{}.{}{SERVICE_SUFFIX}:{port}", service.name, service.namespace)
+}
+
+/// Name of the routes, the cluster and the endpoints of a service's port.
+pub(crate) fn port_name(service: &ObjectName, port: u16) -> String {
+    format!("{service}:{port}")
+}
+
+fn service_of_port(name: &str) -> Option<ObjectName> {
+    let (service, _) = name.rsplit_once(':')?;
+    let (namespace, name) = service.split_once('/')?;
+    Some(ObjectName::new(namespace, name))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,213 @@
+//! Every object that is in force, as people wrote it, and what is wrong with objects.
+
+mod finding;
+
+use std::{collections::BTreeMap, fmt, sync::Arc};
+
+use weft_api::{
+    Object,
+    circuit_breaker::CircuitBreaker,
+    gateway::HttpRouteSpec,
+    kubernetes::{EndpointSlice, ServiceSpec},
+    object::Metadata,
+    policy::Policy,
+    retry::Retry,
+    workload::WorkloadSpec,
+};
+
+pub use finding::{Finding, Reason};
+
+/// Objects of one kind, by namespace and name. What did not change is shared with the store before.
+pub type Table<S> = BTreeMap<ObjectName, Arc<Object<S>>>;
+
+/// Every object that is in force.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Store {
+    /// `Service`.
+    pub services: Table<ServiceSpec>,
+    /// `EndpointSlice`.
+    pub endpoint_slices: Table<EndpointSlice>,
+    /// `HTTPRoute`.
+    pub http_routes: Table<HttpRouteSpec>,
+    /// `CircuitBreakerPolicy`.
+    pub circuit_breakers: Table<Policy<CircuitBreaker>>,
+    /// `RetryPolicy`.
+    pub retries: Table<Policy<Retry>>,
+    /// `Workload`.
+    pub workloads: Table<WorkloadSpec>,
+}
+
+/// A kind of object that is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ObjectKind {
+    /// `Service` (v1).
+    Service,
+    /// `EndpointSlice` (discovery.k8s.io/v1).
+    EndpointSlice,
+    /// `HTTPRoute` (gateway.networking.k8s.io/v1).
+    HttpRoute,
+    /// `CircuitBreakerPolicy` (policy.weft.dev/v1alpha1).
+    CircuitBreakerPolicy,
+    /// `RetryPolicy` (policy.weft.dev/v1alpha1).
+    RetryPolicy,
+    /// `Workload` (local.weft.dev/v1alpha1).
+    Workload,
+}
+
+/// Namespace and name of an object.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ObjectName {
+    /// Namespace.
+    pub namespace: String,
+    /// Name.
+    pub name: String,
+}
+
+/// Which object, of all that there are.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ObjectKey {
+    /// Kind.
+    pub kind: ObjectKind,
+    /// Namespace and name.
+    pub name: ObjectName,
+}
+
+/// An object of any kind.
+#[derive(Clone, Debug, PartialEq)]
+pub enum AnyObject {
+    /// `Service`.
+    Service(Arc<Object<ServiceSpec>>),
+    /// `EndpointSlice`.
+    EndpointSlice(Arc<Object<EndpointSlice>>),
+    /// `HTTPRoute`.
+    HttpRoute(Arc<Object<HttpRouteSpec>>),
+    /// `CircuitBreakerPolicy`.
+    CircuitBreakerPolicy(Arc<Object<Policy<CircuitBreaker>>>),
+    /// `RetryPolicy`.
+    RetryPolicy(Arc<Object<Policy<Retry>>>),
+    /// `Workload`.
+    Workload(Arc<Object<WorkloadSpec>>),
+}
+
+impl Store {
+    /// Puts an object in force. One that says the same as before stays the one that it was.
+    pub fn apply(&mut self, object: &AnyObject) {
+        match object {
+            AnyObject::Service(object) => put(&mut self.services, object),
+            AnyObject::EndpointSlice(object) => put(&mut self.endpoint_slices, object),
+            AnyObject::HttpRoute(object) => put(&mut self.http_routes, object),
+            AnyObject::CircuitBreakerPolicy(object) => put(&mut self.circuit_breakers, object),
+            AnyObject::RetryPolicy(object) => put(&mut self.retries, object),
+            AnyObject::Workload(object) => put(&mut self.workloads, object),
+        }
+    }
+
+    /// Takes an object out of force.
+    pub fn remove(&mut self, key: &ObjectKey) {
+        match key.kind {
+            ObjectKind::Service => drop(self.services.remove(&key.name)),
+            ObjectKind::EndpointSlice => drop(self.endpoint_slices.remove(&key.name)),
+            ObjectKind::HttpRoute => drop(self.http_routes.remove(&key.name)),
+            ObjectKind::CircuitBreakerPolicy => drop(self.circuit_breakers.remove(&key.name)),
+            ObjectKind::RetryPolicy => drop(self.retries.remove(&key.name)),
+            ObjectKind::Workload => drop(self.workloads.remove(&key.name)),
+        }
+    }
+}
+
+fn put<S: PartialEq>(table: &mut Table<S>, object: &Arc<Object<S>>) {
+    let name = ObjectName::of(&object.metadata);
+    if table.get(&name).is_none_or(|held| held != object) {
+        table.insert(name, object.clone());
+    }
+}
+
+impl AnyObject {
+    /// What it says about itself.
+    pub fn metadata(&self) -> &Metadata {
+        match self {
+            AnyObject::Service(object) => &object.metadata,
+            AnyObject::EndpointSlice(object) => &object.metadata,
+            AnyObject::HttpRoute(object) => &object.metadata,
+            AnyObject::CircuitBreakerPolicy(object) => &object.metadata,
+            AnyObject::RetryPolicy(object) => &object.metadata,
+            AnyObject::Workload(object) => &object.metadata,
+        }
+    }
+
+    /// Its kind.
+    pub fn kind(&self) -> ObjectKind {
+        match self {
+            AnyObject::Service(_) => ObjectKind::Service,
+            AnyObject::EndpointSlice(_) => ObjectKind::EndpointSlice,
+            AnyObject::HttpRoute(_) => ObjectKind::HttpRoute,
+            AnyObject::CircuitBreakerPolicy(_) => ObjectKind::CircuitBreakerPolicy,
+            AnyObject::RetryPolicy(_) => ObjectKind::RetryPolicy,
+            AnyObject::Workload(_) => ObjectKind::Workload,
+        }
+    }
+
+    /// Which object it is.
+    pub fn key(&self) -> ObjectKey {
+        ObjectKey { kind: self.kind(), name: ObjectName::of(self.metadata()) }
+    }
+}
+
+impl ObjectKind {
+    /// Every kind that is read.
+    pub const ALL: [ObjectKind; 6] = [
+        ObjectKind::Service,
+        ObjectKind::EndpointSlice,
+        ObjectKind::HttpRoute,
+        ObjectKind::CircuitBreakerPolicy,
+        ObjectKind::RetryPolicy,
+        ObjectKind::Workload,
+    ];
+
+    /// `kind` as it is written.
+    pub const fn name(self) -> &'static str {
+        match self {
+            ObjectKind::Service => "Service",
+            ObjectKind::EndpointSlice => "EndpointSlice",
+            ObjectKind::HttpRoute => "HTTPRoute",
+            ObjectKind::CircuitBreakerPolicy => "CircuitBreakerPolicy",
+            ObjectKind::RetryPolicy => "RetryPolicy",
+            ObjectKind::Workload => "Workload",
+        }
+    }
+
+    /// `apiVersion` as it is written.
+    pub const fn api_version(self) -> &'static str {
+        match self {
+            ObjectKind::Service => weft_api::kubernetes::CORE_API_VERSION,
+            ObjectKind::EndpointSlice => weft_api::kubernetes::DISCOVERY_API_VERSION,
+            ObjectKind::HttpRoute => weft_api::gateway::API_VERSION,
+            ObjectKind::CircuitBreakerPolicy | ObjectKind::RetryPolicy => weft_api::names::POLICY_API_VERSION,
+            ObjectKind::Workload => weft_api::names::LOCAL_API_VERSION,
+        }
+    }
+}
+
+impl ObjectName {
+    /// Of `namespace` and `name`.
+    pub fn new(namespace: &str, name: &str) -> Self {
+        Self { namespace: namespace.to_owned(), name: name.to_owned() }
+    }
+
+    /// Of the object that says `metadata`.
+    pub fn of(metadata: &Metadata) -> Self {
+        Self::new(&metadata.namespace, &metadata.name)
+    }
+}
+
+impl fmt::Display for ObjectName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.namespace, self.name)
+    }
+}
+
+impl fmt::Display for ObjectKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.kind.name(), self.name)
+    }
+}

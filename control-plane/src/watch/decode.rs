@@ -1,0 +1,203 @@
+//! One document of a file: which object it is, or why it is none.
+
+use std::sync::Arc;
+
+use serde::de::DeserializeOwned;
+use weft_api::{Object, object::Metadata, policy::Policy};
+
+use super::{spelling::nearest, validate};
+use crate::{
+    document::{Cause, Mistake, Node, Value},
+    store::{AnyObject, ObjectKey, ObjectKind, ObjectName, Reason},
+};
+
+/// An object, and the text that it was read from.
+#[derive(Clone, Debug)]
+pub(super) struct Located {
+    pub(super) object: AnyObject,
+    pub(super) node: Node,
+}
+
+/// A document that is no object.
+#[derive(Debug)]
+pub(super) struct Rejected {
+    /// Which object it would be, as far as it says.
+    pub(super) key: Option<ObjectKey>,
+    pub(super) flaw: Box<Flaw>,
+}
+
+/// What is wrong with a document.
+#[derive(Debug)]
+pub(super) struct Flaw {
+    pub(super) line: u32,
+    pub(super) field: String,
+    pub(super) reason: Reason,
+    pub(super) message: String,
+    pub(super) hint: String,
+}
+
+/// Reads a document: an object, or a `List` of them.
+pub(super) fn decode(document: Node) -> Vec<Result<Located, Rejected>> {
+    if document.text("kind") != Some("List") {
+        return vec![decode_object(document)];
+    }
+    let Some(Value::Sequence(items)) = document.get("items").map(|items| &items.value) else {
+        let flaw = Flaw::new(&document, "items", Reason::MissingField, "must be a list of objects");
+        return vec![Err(Rejected { key: None, flaw: flaw.into() })];
+    };
+    items.iter().cloned().map(decode_object).collect()
+}
+
+fn decode_object(node: Node) -> Result<Located, Rejected> {
+    let kind = kind(&node).map_err(|flaw| Rejected { key: None, flaw: flaw.into() })?;
+    let rejected = |flaw| Rejected { key: key(&node, kind), flaw: Box::new(flaw) };
+    let metadata = metadata(&node, kind).map_err(rejected)?;
+    let mut body = node.clone();
+    for field in ["apiVersion", "kind", "metadata", "status"] {
+        body.take(field);
+    }
+    let object = object(kind, metadata, body).map_err(rejected)?;
+    validate::validate(&object, &node).map_err(rejected)?;
+    Ok(Located { object, node })
+}
+
+fn kind(node: &Node) -> Result<ObjectKind, Flaw> {
+    if !matches!(node.value, Value::Mapping(_)) {
+        return Err(Flaw::new(node, "", Reason::WrongType, "this document is no object")
+            .hint("begin it with `apiVersion:` and `kind:`"));
+    }
+    for field in ["apiVersion", "kind"] {
+        if node.text(field).is_none() {
+            return Err(Flaw::new(node, field, Reason::MissingField, "is missing").hint(known_kinds()));
+        }
+    }
+    let (version, kind) =
+        (node.text("apiVersion").unwrap_or_default(), node.text("kind").unwrap_or_default());
+    let Some(found) = ObjectKind::ALL.into_iter().find(|known| known.name() == kind) else {
+        let hint = match nearest(kind, ObjectKind::ALL.map(ObjectKind::name)) {
+            Some(meant) => format!("did you mean `{meant}`? {}", known_kinds()),
+            None => known_kinds(),
+        };
+        return Err(
+            Flaw::new(node, "kind", Reason::UnknownKind, &format!("`{kind}` is not known")).hint(hint)
+        );
+    };
+    if found.api_version() != version {
+        let message = format!("`{version}` is not known for {kind}");
+        let hint = format!("write `apiVersion: {}`", found.api_version());
+        return Err(Flaw::new(node, "apiVersion", Reason::UnknownKind, &message).hint(hint));
+    }
+    Ok(found)
+}
+
+fn known_kinds() -> String {
+    let known = ObjectKind::ALL.map(|kind| format!("{} ({})", kind.name(), kind.api_version()));
+    format!("known are {}", known.join(", "))
+}
+
+/// Which object this would be, read leniently: it may be one that is in force already.
+fn key(node: &Node, kind: ObjectKind) -> Option<ObjectKey> {
+    let metadata = node.get("metadata")?;
+    let namespace = metadata.text("namespace").unwrap_or(weft_api::object::DEFAULT_NAMESPACE);
+    Some(ObjectKey { kind, name: ObjectName::new(namespace, metadata.text("name")?) })
+}
+
+fn metadata(node: &Node, kind: ObjectKind) -> Result<Metadata, Flaw> {
+    let Some(written) = node.get("metadata") else {
+        return Err(
+            Flaw::new(node, "metadata", Reason::MissingField, "is missing").hint("add `metadata: {name: …}`")
+        );
+    };
+    let metadata: Metadata = read(written, "metadata")?;
+    validate::names(&metadata, kind, node)?;
+    Ok(metadata)
+}
+
+fn object(kind: ObjectKind, metadata: Metadata, mut body: Node) -> Result<AnyObject, Flaw> {
+    if kind == ObjectKind::EndpointSlice {
+        return Ok(AnyObject::EndpointSlice(Arc::new(Object { metadata, spec: read(&body, "")? })));
+    }
+    let Some(spec) = body.take("spec") else {
+        return Err(Flaw::new(&body, "spec", Reason::MissingField, "is missing"));
+    };
+    if let Value::Mapping(rest) = &body.value
+        && let Some(entry) = rest.first()
+    {
+        let flaw = Flaw::new(&body, &entry.name, Reason::UnknownField, "is not a field that is known here");
+        return Err(flaw.hint("known here are apiVersion, kind, metadata, spec"));
+    }
+    Ok(match kind {
+        ObjectKind::Service => AnyObject::Service(Arc::new(Object { metadata, spec: read(&spec, "spec")? })),
+        ObjectKind::HttpRoute => {
+            AnyObject::HttpRoute(Arc::new(Object { metadata, spec: read(&spec, "spec")? }))
+        }
+        ObjectKind::Workload => {
+            AnyObject::Workload(Arc::new(Object { metadata, spec: read(&spec, "spec")? }))
+        }
+        ObjectKind::CircuitBreakerPolicy => {
+            AnyObject::CircuitBreakerPolicy(Arc::new(Object { metadata, spec: policy(spec)? }))
+        }
+        ObjectKind::RetryPolicy => AnyObject::RetryPolicy(Arc::new(Object { metadata, spec: policy(spec)? })),
+        ObjectKind::EndpointSlice => unreachable!("returned above, since it has no spec"),
+    })
+}
+
+/// The targets and the settings stand side by side, and each refuses what is unknown to both.
+fn policy<P: DeserializeOwned>(mut spec: Node) -> Result<Policy<P>, Flaw> {
+    let targets = spec.take("targetRefs");
+    let settings = read(&spec, "spec")?;
+    match targets {
+        Some(targets) if targets.value != Value::Sequence(Vec::new()) => {
+            Ok(Policy { target_refs: read(&targets, "spec.targetRefs")?, settings })
+        }
+        _ => Err(Flaw::new(
+            &spec,
+            "",
+            Reason::MissingField,
+            "is missing, so the policy would apply to nothing",
+        )
+        .below("spec.targetRefs")
+        .hint("add `targetRefs: [{group: \"\", kind: Service, name: …}]`")),
+    }
+}
+
+fn read<T: DeserializeOwned>(node: &Node, at: &str) -> Result<T, Flaw> {
+    node.decode().map_err(|mistake| Flaw::from(mistake).below(at))
+}
+
+impl Flaw {
+    /// What is wrong with `field` of `node`.
+    pub(super) fn new(node: &Node, field: &str, reason: Reason, message: &str) -> Self {
+        let line = node.line_of(field);
+        Self { line, field: field.to_owned(), reason, message: message.to_owned(), hint: String::new() }
+    }
+
+    pub(super) fn hint(self, hint: impl Into<String>) -> Self {
+        Self { hint: hint.into(), ..self }
+    }
+
+    fn below(self, at: &str) -> Self {
+        let joint =
+            if at.is_empty() || self.field.is_empty() || self.field.starts_with('[') { "" } else { "." };
+        Self { field: format!("{at}{joint}{}", self.field), ..self }
+    }
+}
+
+impl From<Mistake> for Flaw {
+    fn from(mistake: Mistake) -> Self {
+        let Mistake { line, field, cause } = mistake;
+        let (reason, message, hint) = match cause {
+            Cause::Missing => (Reason::MissingField, "is missing".to_owned(), String::new()),
+            Cause::Value(message) => (Reason::WrongType, message, String::new()),
+            Cause::Unknown { known } => {
+                let name = field.rsplit('.').next().unwrap_or_default();
+                let hint = match nearest(name, known.iter().copied()) {
+                    Some(meant) => format!("did you mean `{meant}`?"),
+                    None => format!("known here are {}", known.join(", ")),
+                };
+                (Reason::UnknownField, "is not a field that is known here".to_owned(), hint)
+            }
+        };
+        Self { line, field, reason, message, hint }
+    }
+}

@@ -1,0 +1,261 @@
+use super::*;
+use crate::store::ObjectName;
+
+const SERVICE: &str = "apiVersion: v1\nkind: Service\nmetadata: {name: api}\nspec: {ports: [{port: 80}]}\n";
+
+fn read(files: &[(&str, &str)]) -> Reading {
+    after(&Reading::default(), files)
+}
+
+fn after(before: &Reading, files: &[(&str, &str)]) -> Reading {
+    let text = |(name, text): &(&str, &str)| (PathBuf::from(name), Content::Text((*text).to_owned()));
+    before.next(files.iter().map(text).collect())
+}
+
+/// An object of `kind` beside the service `api`, from line 6 on.
+fn beside(api_version: &str, kind: &str, rest: &str) -> String {
+    format!("{SERVICE}---\napiVersion: {api_version}\nkind: {kind}\nmetadata: {{name: x}}\n{rest}\n")
+}
+
+fn breaker(spec: &str) -> String {
+    let targets = "targetRefs: [{group: \"\", kind: Service, name: api}]";
+    beside("policy.weft.dev/v1alpha1", "CircuitBreakerPolicy", &format!("spec:\n  {targets}\n  {spec}"))
+}
+
+fn retry(targets: &str) -> String {
+    beside("policy.weft.dev/v1alpha1", "RetryPolicy", &format!("spec:\n  targetRefs:\n  - {targets}"))
+}
+
+fn route(spec: &str) -> String {
+    beside("gateway.networking.k8s.io/v1", "HTTPRoute", &format!("spec:\n  {spec}"))
+}
+
+fn workload(spec: &str) -> String {
+    beside("local.weft.dev/v1alpha1", "Workload", &format!("spec:\n  {spec}"))
+}
+
+fn slice(rest: &str) -> String {
+    beside("discovery.k8s.io/v1", "EndpointSlice", rest)
+}
+
+const OWNED: &str = "metadata: {name: x, labels: {kubernetes.io/service-name: api}}";
+
+#[test]
+#[expect(clippy::too_many_lines, reason = "a table is as long as what it lists")]
+fn every_kind_of_mistake_names_line_field_and_reason() {
+    let parent = "parentRefs: [{group: \"\", kind: Service, name: api}]";
+    let rules = |rules: &str| route(&format!("{parent}\n  rules:\n  - {rules}"));
+    let table: Vec<(String, u32, &str, Reason)> = vec![
+        ("a: [".to_owned(), 1, "", Reason::Syntax),
+        ("a: 1\na: 2".to_owned(), 2, "", Reason::Syntax),
+        ("- 1".to_owned(), 1, "", Reason::WrongType),
+        ("\nkind: Service".to_owned(), 2, "apiVersion", Reason::MissingField),
+        ("apiVersion: v1\nkind: Sevice".to_owned(), 2, "kind", Reason::UnknownKind),
+        ("apiVersion: v2\nkind: Service".to_owned(), 1, "apiVersion", Reason::UnknownKind),
+        ("apiVersion: v1\nkind: Service\nspec: {}".to_owned(), 1, "metadata", Reason::MissingField),
+        ("apiVersion: v1\nkind: Service\nmetadata: {name: a}".to_owned(), 1, "spec", Reason::MissingField),
+        (SERVICE.replace("name: api", "name: Api"), 3, "metadata.name", Reason::OutOfRange),
+        (SERVICE.replace("port: 80", "prt: 80"), 4, "spec.ports[0].prt", Reason::UnknownField),
+        (SERVICE.replace("port: 80", "port: x"), 4, "spec.ports[0].port", Reason::WrongType),
+        (SERVICE.replace("port: 80", "port: 0"), 4, "spec.ports[0].port", Reason::OutOfRange),
+        (SERVICE.replace("spec:", "sepc: 1\nspec:"), 4, "sepc", Reason::UnknownField),
+        (SERVICE.replace("spec: {", "spec: {type: ExternalName, "), 4, "spec.type", Reason::NotSupported),
+        (format!("{SERVICE}---\n{SERVICE}"), 8, "metadata.name", Reason::Duplicate),
+        (breaker("limts: {}"), 11, "spec.limts", Reason::UnknownField),
+        (breaker("endpoint:\n    consecutive: 1001"), 12, "spec.endpoint.consecutive", Reason::OutOfRange),
+        (breaker("endpoint: {window: 5 s}"), 11, "spec.endpoint.window", Reason::WrongType),
+        (breaker("mode: audit"), 11, "spec.mode", Reason::WrongType),
+        (breaker("").replace("name: api}]", "name: apj}]"), 10, "spec.targetRefs[0].name", Reason::DanglingReference),
+        (
+            breaker("").replace("kind: Service, name: api}]", "kind: Gateway, name: api}]"),
+            10,
+            "spec.targetRefs[0].kind",
+            Reason::NotSupported,
+        ),
+        (
+            breaker("").replace("{group: \"\", kind: Service,", "{group: gateway.networking.k8s.io, kind: HTTPRoute,"),
+            10,
+            "spec.targetRefs[0].kind",
+            Reason::NotSupported,
+        ),
+        (
+            beside("policy.weft.dev/v1alpha1", "RetryPolicy", "spec: {attempts: 1}"),
+            9,
+            "spec.targetRefs",
+            Reason::MissingField,
+        ),
+        (
+            retry("{group: \"\", kind: Service, name: api, sectionName: http}"),
+            11,
+            "spec.targetRefs[0].sectionName",
+            Reason::DanglingReference,
+        ),
+        (
+            retry("{group: gateway.networking.k8s.io, kind: HTTPRoute, name: y}"),
+            11,
+            "spec.targetRefs[0].name",
+            Reason::DanglingReference,
+        ),
+        (route("parentRefs:\n  - {name: api}"), 11, "spec.parentRefs[0].kind", Reason::NotSupported),
+        (
+            route("parentRefs:\n  - {group: \"\", kind: Service, name: api, namespace: other}"),
+            11,
+            "spec.parentRefs[0].namespace",
+            Reason::NotSupported,
+        ),
+        (
+            route("parentRefs:\n  - {group: \"\", kind: Service, name: api, port: 81}"),
+            11,
+            "spec.parentRefs[0].port",
+            Reason::DanglingReference,
+        ),
+        (rules("backendRefs: [{name: b, port: 1}]"), 12, "spec.rules[0].backendRefs[0].name", Reason::DanglingReference),
+        (rules("backendRefs: [{name: api}]"), 12, "spec.rules[0].backendRefs[0].port", Reason::MissingField),
+        (rules("filters: [{type: RequestMirror}]"), 12, "spec.rules[0].filters", Reason::NotSupported),
+        (rules("matches: [{path: {value: a}}]"), 12, "spec.rules[0].matches[0].path.value", Reason::OutOfRange),
+        (
+            rules("matches:\n    - path: {type: RegularExpression, value: \"(\"}"),
+            13,
+            "spec.rules[0].matches[0].path.value",
+            Reason::OutOfRange,
+        ),
+        (rules("retry: {attempts: 9}"), 12, "spec.rules[0].retry.attempts", Reason::OutOfRange),
+        (workload("accessLog: all"), 10, "spec.admin", Reason::MissingField),
+        (workload("admin: 127.0.0.1:0"), 10, "spec.admin", Reason::OutOfRange),
+        (workload("admin: localhost"), 10, "spec.admin", Reason::WrongType),
+        (
+            workload("admin: 127.0.0.1:1\n  outbound:\n  - {listen: 127.0.0.1:2, service: b, port: 80}"),
+            12,
+            "spec.outbound[0].service",
+            Reason::DanglingReference,
+        ),
+        (slice("addressType: IPv4"), 8, "metadata.labels['kubernetes.io/service-name']", Reason::MissingField),
+        (
+            slice("addressType: IPv4").replace("metadata: {name: x}", &OWNED.replace(": api", ": b")),
+            8,
+            "metadata.labels['kubernetes.io/service-name']",
+            Reason::DanglingReference,
+        ),
+        (slice("addressType: IPv6\nendpoints:\n- addresses: [127.0.0.1]"), 11, "endpoints[0].addresses[0]", Reason::OutOfRange),
+        (slice("addressType: FQDN"), 9, "addressType", Reason::NotSupported),
+        (
+            slice("addressType: IPv4\nendpoints:\n- addresses: [127.0.0.1]\n  targetRef: {kind: Workload, name: w}")
+                .replace("metadata: {name: x}", OWNED),
+            12,
+            "endpoints[0].targetRef.name",
+            Reason::DanglingReference,
+        ),
+    ];
+    for (text, line, field, reason) in table {
+        let reading = read(&[("objects.yaml", &text)]);
+        let [problem] = reading.problems() else { panic!("{text}\n{:#?}", reading.problems()) };
+        assert_eq!(
+            (problem.line, problem.field.as_str(), problem.reason),
+            (line, field, reason),
+            "{text}\n{problem}"
+        );
+        assert!(problem.to_string().starts_with(&format!("objects.yaml:{line}: {field}")), "{problem}");
+    }
+}
+
+#[test]
+fn hints_name_what_was_meant() {
+    let hint = |text: &str| read(&[("a.yaml", text)]).problems()[0].hint.clone();
+    assert_eq!(hint(&breaker("limts: {}")), "did you mean `limits`?");
+    assert!(
+        hint("apiVersion: v1\nkind: Sevice").contains("did you mean `Service`? known are Service (v1), ")
+    );
+    assert_eq!(hint("apiVersion: v2\nkind: Service"), "write `apiVersion: v1`");
+}
+
+#[test]
+fn of_two_policies_for_one_target_the_older_wins_and_the_other_is_told() {
+    let policy = |name: &str, created: &str| {
+        format!(
+            "apiVersion: policy.weft.dev/v1alpha1\nkind: RetryPolicy\n\
+             metadata: {{name: {name}, creationTimestamp: {created}}}\n\
+             spec: {{targetRefs: [{{group: \"\", kind: Service, name: api}}]}}\n"
+        )
+    };
+    let (young, old) = (policy("a-young", "2026-01-02T00:00:00Z"), policy("b-old", "2026-01-01T00:00:00Z"));
+    let reading = read(&[("1.yaml", SERVICE), ("2.yaml", &young), ("3.yaml", &old)]);
+    let [problem] = reading.problems() else { panic!("{:#?}", reading.problems()) };
+    assert_eq!(
+        (problem.file.to_str(), problem.line, problem.reason),
+        (Some("2.yaml"), 4, Reason::Conflicted)
+    );
+    assert!(problem.message.contains("`b-old`"), "{problem}");
+}
+
+fn ports(reading: &Reading, name: &str) -> Option<Vec<u16>> {
+    let service = reading.store().services.get(&ObjectName::new("default", name))?;
+    Some(service.spec.ports.iter().map(|port| port.port).collect())
+}
+
+#[test]
+fn what_breaks_keeps_its_last_good_state_and_the_rest_applies() {
+    let other = SERVICE.replace(": api", ": other");
+    let good = read(&[("a.yaml", &format!("{SERVICE}---\n{other}"))]);
+    let moved = other.replace("80", "81");
+    let breakages = [
+        ("a bad value", SERVICE.replace("port: 80", "port: x"), 81),
+        ("a kind that says nothing", SERVICE.replace("kind: Service", "kind: Servce"), 81),
+        ("no name", SERVICE.replace("{name: api}", "{nme: api}"), 81),
+        ("no YAML", "a: [".to_owned(), 80),
+    ];
+    for (how, broken, other_port) in breakages {
+        let text = if broken.starts_with("a: [") { broken } else { format!("{broken}---\n{moved}") };
+        let reading = after(&good, &[("a.yaml", &text)]);
+        assert_eq!(ports(&reading, "api"), Some(vec![80]), "{how}");
+        assert_eq!(ports(&reading, "other"), Some(vec![other_port]), "{how}");
+        assert_eq!(reading.problems().len(), 1, "{how}");
+        let gone = after(&reading, &[("a.yaml", &moved)]);
+        assert_eq!(
+            (ports(&gone, "api"), gone.problems().len()),
+            (None, 0),
+            "{how}: gone once it is really gone"
+        );
+    }
+    let unreadable =
+        BTreeMap::from([(PathBuf::from("a.yaml"), Content::Unreadable("cannot be read".to_owned()))]);
+    let reading = good.next(unreadable);
+    assert_eq!(ports(&reading, "api"), Some(vec![80]));
+    assert_eq!(reading.problems()[0].reason, Reason::Unreadable);
+}
+
+#[test]
+fn an_object_that_says_the_same_stays_the_one_that_it_was() {
+    let before = read(&[("a.yaml", SERVICE)]);
+    let reading = after(&before, &[("a.yaml", &format!("# a comment\n{SERVICE}")), ("b.yaml", "")]);
+    let name = ObjectName::new("default", "api");
+    assert!(Arc::ptr_eq(&before.store().services[&name], &reading.store().services[&name]));
+}
+
+#[test]
+fn an_object_may_move_to_another_file() {
+    let before = read(&[("a.yaml", SERVICE)]);
+    let reading = after(&before, &[("b.yaml", SERVICE)]);
+    assert_eq!((ports(&reading, "api"), reading.problems()), (Some(vec![80]), &[][..]));
+}
+
+#[test]
+fn a_list_holds_objects() {
+    let items = SERVICE.replace('\n', "\n  ");
+    let reading = read(&[("a.yaml", &format!("apiVersion: v1\nkind: List\nitems:\n- {items}"))]);
+    assert_eq!((ports(&reading, "api"), reading.problems()), (Some(vec![80]), &[][..]));
+}
+
+#[test]
+fn problems_are_news_once() {
+    let good = read(&[("a.yaml", SERVICE)]);
+    let broken = after(&good, &[("a.yaml", &SERVICE.replace("port: 80", "port: x"))]);
+    let moved = after(&broken, &[("a.yaml", &format!("\n{}", SERVICE.replace("port: 80", "port: x")))]);
+    let news = |a: &Reading, b: &Reading| {
+        let news = super::super::News::between(a.problems(), b.problems());
+        (news.appeared.len(), news.mended.len())
+    };
+    assert_eq!(news(&good, &broken), (1, 0));
+    assert_eq!(news(&broken, &moved), (0, 0));
+    assert_eq!(news(&moved, &good), (0, 1));
+    assert_eq!(broken.problems()[0].object.as_deref(), Some("Service default/api"));
+}
