@@ -119,6 +119,8 @@ async fn respond(
             let (mut response, body) = response.into_parts();
             // A field of a response that may not be passed on is dropped, not refused.
             let _ = headers::strip_hop_by_hop(&mut response.headers);
+            // What the mesh says of a response, no application says.
+            headers::strip_ours(&mut response.headers);
             exchange.respond(response.status, Some(held));
             Response::from_parts(response, Watched::upstream(body, exchange))
         }

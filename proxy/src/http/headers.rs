@@ -2,7 +2,7 @@
 
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Uri,
-    header::{self, HOST},
+    header::{self, COOKIE, HOST},
     request::Parts,
     uri::{Authority, Scheme},
 };
@@ -75,6 +75,7 @@ pub fn prepare(request: &mut Parts, next: Version) -> Result<(), Fault> {
             request
                 .headers
                 .insert(HOST, HeaderValue::from_str(authority.as_str()).map_err(|_| Fault::BadRequest)?);
+            join_cookies(&mut request.headers);
             request.version = http::Version::HTTP_11;
         }
         Version::Http2 => {
@@ -89,6 +90,18 @@ pub fn prepare(request: &mut Parts, next: Version) -> Result<(), Fault> {
     );
     request.uri = uri.path_and_query(path).build().map_err(|_| Fault::BadRequest)?;
     Ok(())
+}
+
+/// HTTP/2 may split cookies over several fields; whoever speaks HTTP/1.1 expects one (RFC 9113, 8.2.3).
+fn join_cookies(headers: &mut HeaderMap) {
+    if headers.get_all(COOKIE).iter().nth(1).is_none() {
+        return;
+    }
+    let crumbs: Vec<&[u8]> = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    // Values that were valid stay so with `; ` between them.
+    if let Ok(joined) = HeaderValue::from_bytes(&crumbs.join(&b"; "[..])) {
+        headers.insert(COOKIE, joined);
+    }
 }
 
 /// Whether the method is one that is forwarded.

@@ -115,3 +115,14 @@ fn attempts_are_a_number_or_none() {
         assert_eq!(attempt(&headers), attempts, "{value}");
     }
 }
+
+#[test]
+fn crumbs_of_a_cookie_are_joined_for_http1_only() {
+    let split = || parts("GET", "/", &[("host", "a"), ("cookie", "a=1"), ("cookie", "b=2; c=3")]);
+    let mut request = split();
+    prepare(&mut request, Version::Http1).unwrap();
+    assert_eq!(request.headers.get_all("cookie").iter().collect::<Vec<_>>(), ["a=1; b=2; c=3"]);
+    let mut request = split();
+    prepare(&mut request, Version::Http2).unwrap();
+    assert_eq!(request.headers.get_all("cookie").iter().count(), 2);
+}
