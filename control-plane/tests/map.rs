@@ -40,10 +40,11 @@ fn files(source: &Path, module: &str) -> Vec<PathBuf> {
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
             let path = entry.path();
-            if path.is_dir() {
-                folders.push(path);
-            } else if !path.ends_with("tests.rs") {
-                files.push(path);
+            match path.file_stem() {
+                // Tests may look at everything.
+                Some(stem) if stem == "tests" => {}
+                _ if path.is_dir() => folders.push(path),
+                _ => files.push(path),
             }
         }
     }

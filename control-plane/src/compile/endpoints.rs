@@ -52,7 +52,7 @@ pub(super) fn draft(
             for endpoint in &slice.spec.endpoints {
                 let Some(address) = address_of(endpoint) else { continue };
                 let address = SocketAddr::new(address, number);
-                let identity = identity(view, slice, endpoint, address, trust_domain);
+                let identity = identity(view, slice, endpoint, number, trust_domain);
                 let found = (health(endpoint.conditions), identity);
                 let held = endpoints.entry(address).or_insert_with(|| found.clone());
                 if found.0 < held.0 {
@@ -95,17 +95,17 @@ fn health(conditions: Conditions) -> Health {
     }
 }
 
-/// Who must answer at `address`: the workload that the endpoint names, if its sidecar listens there.
+/// Who must answer on `port`: the workload that the endpoint names, if its sidecar listens on that port. On which
+/// address it listens says nothing of where others reach it: in a container that is all of them.
 fn identity(
     view: &ServiceView,
     slice: &Object<EndpointSlice>,
     endpoint: &Endpoint,
-    address: SocketAddr,
+    port: u16,
     trust_domain: &TrustDomain,
 ) -> Option<SpiffeId> {
     let workload = view.workload(slice, endpoint.target_ref.as_ref()?)?;
-    let mut inbound = workload.spec.inbound.iter();
-    if !inbound.any(|inbound| SocketAddr::new(inbound.address, inbound.port) == address) {
+    if !workload.spec.inbound.iter().any(|inbound| inbound.port == port) {
         return None;
     }
     // A name that makes no identity has no certificate either; it was refused when it was read.

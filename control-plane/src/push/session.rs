@@ -71,7 +71,7 @@ impl Session {
     pub(super) fn new(shared: Arc<Shared>, workload: Workload, peer: SocketAddr, requests: Requests) -> Self {
         let mut snapshots = shared.snapshots.clone();
         let snapshot = snapshots.borrow_and_update().clone();
-        let place = shared.roster.enter(&workload, peer, Instant::now());
+        let place = shared.roster.enter(&workload, peer, now());
         shared.metrics.connected.inc();
         Self {
             view: View::new(workload, snapshot),
@@ -96,7 +96,7 @@ impl Session {
                 return None;
             }
             let event = self.event().await;
-            if let Err(end) = self.handle(event, Instant::now(), SystemTime::now()) {
+            if let Err(end) = self.handle(event, now(), SystemTime::now()) {
                 self.ended = true;
                 return end.map(Err);
             }
@@ -127,7 +127,7 @@ impl Session {
             Event::Request(None) => return Err(None),
             Event::Snapshot(snapshot) => self.snapshot(&snapshot, now),
             Event::Settled => self.settled(now),
-            // The time may have been reached by the clock of the runtime only.
+            // An acknowledgement may have come in the same moment.
             Event::Silence if !self.publisher.timed_out(now) => {}
             Event::Silence => {
                 return Err(Some(
@@ -252,6 +252,11 @@ impl Drop for Session {
     fn drop(&mut self) {
         self.shared.metrics.connected.dec();
     }
+}
+
+/// The time by the clock that the timers go by.
+fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
 }
 
 /// Resolves at `moment`; never if there is none.
