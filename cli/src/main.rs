@@ -1,1 +1,7 @@
-fn main() {}
+//! `weft`: see [`weft_cli`].
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    weft_cli::command::main()
+}
