@@ -212,15 +212,11 @@ fn note(published: &Published, changed: &mut Vec<(Kind, String)>) {
     changed.extend([name].into_iter().chain(aliases).map(|name| (published.kind, name.clone())));
 }
 
-/// Which service each virtual address belongs to. Where two claim the same, the first by name has it.
+/// Which service each virtual address belongs to.
 fn addresses(services: &BTreeMap<ObjectName, ServiceView>) -> BTreeMap<SocketAddr, ObjectName> {
-    let mut addresses = BTreeMap::new();
-    for (name, view) in services {
-        for address in listener::addresses(view) {
-            addresses.entry(address).or_insert_with(|| name.clone());
-        }
-    }
-    addresses
+    let owned =
+        services.iter().flat_map(|(name, view)| view.addresses.iter().map(move |address| (*address, name)));
+    owned.map(|(address, name)| (address, name.clone())).collect()
 }
 
 /// Whether this protocol of an application is HTTP/2 without TLS (KEP-3726, and names that are older than it).

@@ -1,10 +1,11 @@
 //! What belongs together: for each service its endpoints, routes and policies; and what refers to nothing.
 
+mod addresses;
 mod attach;
 mod flaw;
 mod references;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
 
 use weft_api::{
     Object,
@@ -39,6 +40,8 @@ pub struct ServiceView {
     pub slices: Vec<Arc<Object<EndpointSlice>>>,
     /// The workloads that its endpoints name.
     pub workloads: BTreeMap<ObjectName, Arc<Object<WorkloadSpec>>>,
+    /// Virtual addresses that are its own, with every port of it.
+    pub addresses: Vec<SocketAddr>,
     /// Its TCP ports, in the order of the service.
     pub ports: Vec<PortView>,
 }
@@ -70,6 +73,7 @@ pub fn resolve(store: &Store) -> Resolved {
     let mut findings = references::check(store);
     let breakers = Attachments::of_circuit_breakers(store, &mut findings);
     let retries = Attachments::of_retries(store, &mut findings);
+    let mut addresses = addresses::assign(store, &mut findings);
     let slices = slices_by_service(store);
     let routes = routes_by_service(store);
     let mut services = BTreeMap::new();
@@ -84,6 +88,7 @@ pub fn resolve(store: &Store) -> Resolved {
         });
         let view = ServiceView {
             workloads: workloads_behind(store, &slices),
+            addresses: addresses.remove(name).unwrap_or_default(),
             ports: ports.collect(),
             service: service.clone(),
             slices,
@@ -168,6 +173,3 @@ impl ServiceView {
         self.workloads.get(&name).map(AsRef::as_ref)
     }
 }
-
-#[cfg(test)]
-mod tests;

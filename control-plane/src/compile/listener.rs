@@ -1,7 +1,5 @@
 //! What stands behind a service's address: its routes.
 
-use std::net::SocketAddr;
-
 use weft_xds::{
     Kind,
     core::{AggregatedConfigSource, ApiVersion, ConfigSource, config_source::ConfigSourceSpecifier},
@@ -33,16 +31,9 @@ pub(super) fn draft(service: &ObjectName, view: &ServiceView, port: &PortView) -
         api_listener: Some(ApiListener { api_listener: Some(pack(&manager)) }),
         ..Listener::default()
     };
-    let own = addresses(view).filter(|address| address.port() == number);
-    let aliases = own.map(|address| address.to_string()).collect();
+    let own = view.addresses.iter().filter(|address| address.port() == number);
+    let aliases = own.map(ToString::to_string).collect();
     Draft { aliases, ..Draft::new(Kind::Listener, name, &listener) }
-}
-
-/// Every virtual address and port of a service.
-pub(super) fn addresses(view: &ServiceView) -> impl Iterator<Item = SocketAddr> {
-    let ports = view.ports.iter().map(|port| port.port.port);
-    let addresses = view.service.spec.addresses();
-    ports.flat_map(move |port| addresses.clone().into_iter().map(move |address| (address, port).into()))
 }
 
 /// "From this same stream".

@@ -100,3 +100,19 @@ fn a_new_address_is_a_new_version_and_the_old_one_leads_nowhere() {
     let changed: Vec<_> = second.changes_since(2000).unwrap().map(|(_, name)| name).collect();
     assert!(changed.contains(&"10.0.0.1:80") && changed.contains(&"10.0.0.9:80"), "{changed:?}");
 }
+
+#[test]
+fn an_address_that_two_services_claim_belongs_to_one_of_them() {
+    let mut objects = store();
+    put(&mut objects, "web", "clusterIP: 10.0.0.1\nports: [{port: 80}]");
+    let compiled = compiler().compile(&objects, 2000);
+    assert_eq!(compiled.findings.len(), 1);
+    let aliases = |name: &str| {
+        resource(&compiled.snapshot, Kind::Listener, &format!("{name}.default.svc.cluster.local:80"))
+            .aliases
+            .clone()
+    };
+    assert_eq!((aliases("api"), aliases("web")), (vec!["10.0.0.1:80".to_owned()], vec![]));
+    let owner = compiled.snapshot.get(Kind::Listener, "10.0.0.1:80").unwrap();
+    assert_eq!(owner.name, "api.default.svc.cluster.local:80");
+}

@@ -60,7 +60,7 @@ impl News {
     /// Says each once.
     pub fn log(&self) {
         for problem in &self.appeared {
-            tracing::warn!(reason = %problem.reason, "{problem}; what was in force before stays");
+            tracing::warn!(reason = %problem.reason, "{problem}");
         }
         for problem in &self.mended {
             tracing::info!(reason = %problem.reason, "mended: {problem}");

@@ -60,6 +60,16 @@ fn every_kind_of_mistake_names_line_field_and_reason() {
         (SERVICE.replace("port: 80", "port: 0"), 4, "spec.ports[0].port", Reason::OutOfRange),
         (SERVICE.replace("spec:", "sepc: 1\nspec:"), 4, "sepc", Reason::UnknownField),
         (SERVICE.replace("spec: {", "spec: {type: ExternalName, "), 4, "spec.type", Reason::NotSupported),
+        (
+            "{}---\n{}".replace("{}", &SERVICE.replace("spec: {", "spec: {clusterIP: 10.0.0.1, ")).replacen(
+                ": api",
+                ": web",
+                1,
+            ),
+            4,
+            "spec.clusterIP",
+            Reason::Conflicted,
+        ),
         (format!("{SERVICE}---\n{SERVICE}"), 8, "metadata.name", Reason::Duplicate),
         (breaker("limts: {}"), 11, "spec.limts", Reason::UnknownField),
         (breaker("endpoint:\n    consecutive: 1001"), 12, "spec.endpoint.consecutive", Reason::OutOfRange),
