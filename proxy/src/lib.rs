@@ -14,32 +14,34 @@ mod process;
 // What it is told at start.
 pub mod config;
 // A configuration change comes in.
+mod subscribe;
 mod compile;
 mod resource;
-mod subscribe;
-// A request goes through.
+// A request goes through: connections,
 mod accept;
 mod inbound;
+// and the spine. Read this first.
 mod outbound;
-// Beside them: is an ejected endpoint back?
+// Is an ejected endpoint back?
 mod probe;
 // What a request carries along, and what its thread has.
 mod exchange;
 mod worker;
 // What a request asks; where both roads meet.
-mod accrual;
-mod balance;
-pub mod breaker;
-mod cluster;
-mod detect;
 mod expose;
-mod http;
-mod retry;
-mod route;
 mod snapshot;
+mod detect;
+mod deadline;
+mod route;
+mod retry;
+mod cluster;
+mod balance;
 mod upstream;
+mod accrual;
+pub mod breaker;
+mod http;
 // Seen from every stage.
-mod fault;
 mod telemetry;
+mod fault;
 
 pub use process::{ProcessError, run};

@@ -24,6 +24,7 @@ use crate::{
     balance::{Endpoint, Picked},
     breaker::{Event, Outcome, Retryable, Verdict, classify},
     cluster::{Cluster, Counts},
+    deadline,
     exchange::{Admission, Direction, Exchange, Held, grpc_status},
     fault::{Blame, Fault},
     http::{
@@ -161,7 +162,7 @@ impl<'a> Tries<'a> {
     ) -> Self {
         let earlier = headers::attempt(&request.headers);
         headers::strip_ours(&mut request.headers);
-        let deadline = forward.timeout.map(|timeout| exchange.started() + timeout);
+        let deadline = deadline::of(&request.headers, exchange.started(), forward.timeout);
         let body = Some(body).filter(|body| !body.is_end_stream());
         let mut tries = Self {
             worker,
@@ -250,6 +251,9 @@ impl<'a> Tries<'a> {
     async fn once(&mut self) -> Try {
         let picked = self.forward.backends.pick(&mut *self.worker.random.borrow_mut()).cloned();
         let Some(cluster) = picked else { return Try::refused(Fault::BackendMissing, None) };
+        if self.deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+            return Try::refused(Fault::DeadlineExceeded, Some(cluster));
+        }
         let mut admission = match self.admit(&cluster) {
             Ok(admission) => admission,
             Err(fault) => return Try::refused(fault, Some(cluster)),
@@ -335,6 +339,9 @@ impl<'a> Tries<'a> {
         };
         let mut parts = self.request.clone();
         headers::prepare(&mut parts, admission.endpoint.peer.version)?;
+        if let Some(deadline) = self.deadline {
+            deadline::tell(&mut parts.headers, deadline.saturating_duration_since(admission.sent));
+        }
         let attempt = self.earlier + self.exchange.tries - 1;
         if attempt > 0 {
             parts.headers.insert(names::HEADER_ATTEMPT, HeaderValue::from(attempt));

@@ -8,11 +8,11 @@
 pub mod publisher;
 pub mod subscriber;
 // Their words.
+pub mod metadata;
+pub mod version;
 pub mod duration;
 pub mod kind;
-pub mod metadata;
 pub mod packed;
-pub mod version;
 // The messages.
 mod generated;
 

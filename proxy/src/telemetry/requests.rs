@@ -2,6 +2,7 @@
 //! on the request path; the cells are added up when somebody scrapes.
 
 use std::{
+    collections::HashMap,
     sync::{
         Arc,
         atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
@@ -115,6 +116,8 @@ impl Series {
 pub struct Family {
     name: &'static str,
     help: &'static str,
+    /// By which a registry tells this family from others.
+    desc: Desc,
     labels: [&'static str; 2],
     workers: usize,
     series: DashMap<[Arc<str>; 2], Arc<Series>>,
@@ -127,7 +130,10 @@ impl Family {
         labels: [&'static str; 2],
         workers: usize,
     ) -> Self {
-        Self { name, help, labels, workers, series: DashMap::new() }
+        let variable = labels.into_iter().chain(["status", "tls", "fault"]).map(str::to_owned).collect();
+        let desc = Desc::new(name.to_owned(), help.to_owned(), variable, HashMap::new())
+            .expect("names and labels in this crate are valid");
+        Self { name, help, desc, labels, workers, series: DashMap::new() }
     }
 
     /// The series of these label values: resolved when a snapshot or a connection is made, never per request.
@@ -211,8 +217,7 @@ pub struct Exposed(pub Arc<Family>);
 
 impl Collector for Exposed {
     fn desc(&self) -> Vec<&Desc> {
-        // Labels vary with the traffic, so nothing can be declared beforehand.
-        Vec::new()
+        vec![&self.0.desc]
     }
 
     fn collect(&self) -> Vec<MetricFamily> {
