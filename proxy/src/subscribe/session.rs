@@ -277,12 +277,13 @@ fn accept(key: Option<&KeyPair>, kind: Kind, name: &str, body: &Bytes) -> Result
     }
 }
 
+/// The kind's message, as the control plane's metrics name it too.
 fn kind_label(kind: Kind) -> &'static str {
     match kind {
-        Kind::Secret => "secret",
-        Kind::Cluster => "cluster",
-        Kind::Endpoints => "endpoints",
-        Kind::Listener => "listener",
-        Kind::Routes => "routes",
+        Kind::Secret => "Secret",
+        Kind::Cluster => "Cluster",
+        Kind::Endpoints => "ClusterLoadAssignment",
+        Kind::Listener => "Listener",
+        Kind::Routes => "RouteConfiguration",
     }
 }
