@@ -182,8 +182,14 @@ impl ControlPlane {
             }
         }
         self.readiness.drain();
-        for name in self.tasks.join_all(DRAIN).await {
-            tracing::warn!(task = name, "did not finish in time");
+        tokio::select! {
+            late = self.tasks.join_all(DRAIN) => {
+                for name in late {
+                    tracing::warn!(task = name, "did not finish in time");
+                }
+            }
+            // What still runs ends when its owner is dropped.
+            () = self.shutdown.aborting() => {}
         }
     }
 

@@ -1,7 +1,7 @@
 //! One subscriber: what it asks, what changes, and what it is told, in the order in which they happen.
 
 use std::{
-    collections::VecDeque,
+    collections::{BTreeSet, VecDeque},
     net::SocketAddr,
     pin::Pin,
     sync::Arc,
@@ -14,7 +14,7 @@ use tonic::Status;
 use weft_api::names;
 use weft_identity::token::Workload;
 use weft_xds::{
-    Kind, Publisher, Version,
+    Kind, Publisher,
     discovery::{DeltaDiscoveryRequest, DeltaDiscoveryResponse},
     metadata,
 };
@@ -51,7 +51,7 @@ pub(super) struct Session {
 
 /// Changes that are held back for a moment.
 struct Waiting {
-    names: Vec<(Kind, String)>,
+    names: BTreeSet<(Kind, String)>,
     /// It is not known what changed.
     everything: bool,
     due: Instant,
@@ -143,11 +143,11 @@ impl Session {
 
     fn request(
         &mut self,
-        mut request: DeltaDiscoveryRequest,
+        request: DeltaDiscoveryRequest,
         now: Instant,
         clock: SystemTime,
     ) -> Result<(), Option<Status>> {
-        self.certify(&mut request, now, clock);
+        self.certify(&request, now, clock);
         let handled = self.publisher.handle(request, now, &self.view);
         let handled = handled
             .map_err(|error| Some(self.end("protocol", Status::invalid_argument(error.to_string()))))?;
@@ -166,26 +166,14 @@ impl Session {
 
     /// Makes the certificate that the request asks for, before it is answered (docs/xds.md, "Certificates on the
     /// stream").
-    fn certify(&mut self, request: &mut DeltaDiscoveryRequest, now: Instant, clock: SystemTime) {
-        let names = &mut request.resource_names_subscribe;
-        let asked = request.type_url == Kind::Secret.type_url()
-            && names.iter().any(|name| name == names::RESOURCE_IDENTITY);
-        if !asked {
+    fn certify(&mut self, request: &DeltaDiscoveryRequest, now: Instant, clock: SystemTime) {
+        let mut subscribed = request.resource_names_subscribe.iter();
+        if request.type_url != Kind::Secret.type_url()
+            || !subscribed.any(|name| name == names::RESOURCE_IDENTITY)
+        {
             return;
         }
-        let held =
-            request.initial_resource_versions.get(names::RESOURCE_IDENTITY).map(|text| Version::parse(text));
-        let held = held.filter(|version| !version.is_absent());
-        if let Some(version) = &held {
-            self.view.holds_identity(version);
-        }
-        let Some(csr) = request.node.as_ref().and_then(metadata::csr) else {
-            if held.is_some() && !self.view.has_identity() {
-                // It has a certificate that we do not know, which is no reason to take it away.
-                names.retain(|name| name != names::RESOURCE_IDENTITY);
-            }
-            return;
-        };
+        let Some(csr) = request.node.as_ref().and_then(metadata::csr) else { return };
         let issued = self.shared.issuer.issue(self.view.workload(), csr, now, clock);
         let result = issued.as_ref().map_or_else(Refused::label, |_| "issued");
         self.shared.metrics.certificates.with_label_values(&[result]).inc();
@@ -200,8 +188,12 @@ impl Session {
         let before = self.view.snapshot().generation();
         self.view.set_snapshot(snapshot.clone());
         let latest = self.waiting.as_ref().map_or(now + QUIET_WAIT_MAX, |waiting| waiting.latest);
-        let mut waiting =
-            self.waiting.take().unwrap_or(Waiting { names: Vec::new(), everything: false, due: now, latest });
+        let mut waiting = self.waiting.take().unwrap_or(Waiting {
+            names: BTreeSet::new(),
+            everything: false,
+            due: now,
+            latest,
+        });
         waiting.due = (now + QUIET).min(latest);
         match snapshot.changes_since(before) {
             None => waiting.everything = true,

@@ -19,7 +19,7 @@ pub(super) struct View {
     snapshot: Arc<Snapshot>,
     workload: Workload,
     identity: Option<Arc<Resource>>,
-    /// Generation of the last certificate, also if it is gone or was another control plane's.
+    /// Generation of the last answer to a signing request on this stream.
     identity_generation: u64,
 }
 
@@ -42,16 +42,6 @@ impl View {
     /// Shows a newer snapshot from now on.
     pub(super) fn set_snapshot(&mut self, snapshot: Arc<Snapshot>) {
         self.snapshot = snapshot;
-    }
-
-    /// Whether a certificate was issued on this stream.
-    pub(super) fn has_identity(&self) -> bool {
-        self.identity.is_some()
-    }
-
-    /// The subscriber has a certificate of this version: the next one has a later one.
-    pub(super) fn holds_identity(&mut self, version: &Version) {
-        self.identity_generation = self.identity_generation.max(version.generation().unwrap_or(0));
     }
 
     /// Shows a new certificate chain from now on, or none.
