@@ -1,7 +1,10 @@
 //! Backends and breakers as Prometheus sees them: read off the present snapshot when somebody scrapes.
 
 use std::{
-    sync::{Arc, atomic::Ordering::Relaxed},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     time::SystemTime,
 };
 
@@ -16,7 +19,7 @@ use crate::{
     breaker::State,
     cluster::Cluster,
     snapshot::{Snapshot, Snapshots},
-    telemetry::{log::AccessLog, requests::label},
+    telemetry::requests::label,
 };
 
 /// The collector.
@@ -25,8 +28,8 @@ pub struct Exposed {
     pub snapshots: Arc<Snapshots>,
     /// Certificates.
     pub credentials: Arc<Credentials>,
-    /// Lines lost.
-    pub log: AccessLog,
+    /// Lines of the access log that were lost.
+    pub dropped: Arc<AtomicU64>,
 }
 
 /// One family that is being filled.
@@ -88,7 +91,7 @@ impl Collector for Exposed {
             "weft_access_log_dropped_total",
             "Lines of the access log lost to a slow reader.",
         );
-        dropped.push(&[], self.log.dropped() as f64);
+        dropped.push(&[], self.dropped.load(Relaxed) as f64);
         families.push(dropped);
         families.into_iter().filter_map(Family::finish).collect()
     }

@@ -124,7 +124,7 @@ fn expose(registry: &Registry, shared: &Arc<Shared>) -> prometheus::Result<()> {
     registry.register(Box::new(expose::Exposed {
         snapshots: Arc::clone(&shared.snapshots),
         credentials: Arc::clone(&shared.credentials),
-        log: shared.telemetry.log.clone(),
+        dropped: shared.telemetry.log.dropped(),
     }))
 }
 

@@ -129,9 +129,9 @@ impl AccessLog {
         }
     }
 
-    /// Lines lost to a reader that was too slow.
-    pub fn dropped(&self) -> u64 {
-        self.dropped.load(Relaxed)
+    /// Lines lost to a reader that was too slow: the counter itself, because whoever shows it must not keep the log open.
+    pub fn dropped(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.dropped)
     }
 }
 

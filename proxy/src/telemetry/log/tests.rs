@@ -84,3 +84,12 @@ fn all_lines_arrive_in_order() {
     let paths: Vec<_> = lines.iter().map(|line| line["url.path"].as_str().unwrap().to_owned()).collect();
     assert_eq!(paths, (0..1_000).map(|n| format!("/{n}")).collect::<Vec<_>>());
 }
+
+#[test]
+fn whoever_shows_what_was_lost_does_not_keep_the_log_open() {
+    let (log, writer) = AccessLog::start(Level::All, io::sink()).unwrap();
+    let dropped = log.dropped();
+    drop(log);
+    writer.join().unwrap();
+    assert_eq!(dropped.load(Relaxed), 0);
+}
