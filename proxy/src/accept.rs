@@ -6,7 +6,7 @@ use hyper_util::rt::TokioIo;
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::Semaphore,
-    time::sleep,
+    time::{Instant, sleep},
 };
 use weft_runtime::{Shutdown, Tasks};
 
@@ -23,7 +23,7 @@ const CONNECTIONS_MAX: usize = 10_000;
 pub const WITHDRAWAL: Duration = Duration::from_secs(1);
 /// Pause after an accept that failed for want of descriptors or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// What the application still asks of others after the last request to it has ended.
+/// What the application still asks of others after the last request to it has ended has at least so much time.
 pub const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// Where a listener leads.
@@ -66,9 +66,12 @@ pub async fn run(worker: Rc<Worker>, listeners: Vec<(TcpListener, Leads)>, grace
         }
     }
     shutdown.draining().await;
+    let end = Instant::now() + grace + WITHDRAWAL;
     let cut = inbound_tasks.join_all(grace + WITHDRAWAL).await;
     outbound_ends.drain();
-    let cut = cut.len() + outbound_tasks.join_all(LAST_WORDS).await.len();
+    // What is in flight outwards has the same time, though nothing may have come in at all.
+    let left = end.saturating_duration_since(Instant::now()).max(LAST_WORDS);
+    let cut = cut.len() + outbound_tasks.join_all(left).await.len();
     if cut > 0 {
         tracing::warn!(connections = cut, "the grace period is over: connections were cut");
     }
