@@ -122,7 +122,7 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<ExitCode> {
 
 fn duration(text: &str) -> Result<weft_api::Duration, String> {
     let duration: weft_api::Duration = text.parse().map_err(|error| format!("{error}"))?;
-    let longest = Duration::from_secs(3600);
+    let longest = Duration::from_hours(1);
     if (SHORTEST..=longest).contains(&duration.get()) {
         Ok(duration)
     } else {

@@ -14,6 +14,9 @@ const MAX_BODY: usize = 4 * 1024 * 1024;
 /// A process of this machine answers a question about itself within this time, or does not count as up.
 const PATIENCE: Duration = Duration::from_secs(2);
 
+/// What moves the bytes of a connection.
+type Driver = Connection<TokioIo<TcpStream>, Empty<Bytes>>;
+
 /// Status and body.
 pub(crate) type Answer = (StatusCode, Bytes);
 
@@ -21,7 +24,7 @@ pub(crate) type Answer = (StatusCode, Bytes);
 pub(crate) struct Wire {
     sender: SendRequest<Empty<Bytes>>,
     /// Absent once the connection has closed: it is dropped then, which tells the sender.
-    driver: Option<Pin<Box<Connection<TokioIo<TcpStream>, Empty<Bytes>>>>>,
+    driver: Option<Pin<Box<Driver>>>,
     host: HeaderValue,
 }
 

@@ -1,5 +1,5 @@
 //! What `weft` says, and which code it exits with, when something is wrong with what it was given.
-#![allow(missing_docs)]
+#![allow(clippy::unwrap_used, missing_docs, reason = "a test that cannot go on fails")]
 
 use std::{
     fs,

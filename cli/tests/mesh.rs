@@ -1,5 +1,5 @@
 //! A local mesh as people run it: processes that die, files that change, and the end of it all.
-#![allow(missing_docs)]
+#![allow(clippy::unwrap_used, missing_docs, reason = "a test that cannot go on fails")]
 
 use std::{
     fs,
@@ -16,7 +16,7 @@ use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 use tempfile::TempDir;
 
 /// Whatever is waited for happens within this time, or the test fails.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A running `weft run` and its stderr, line by line.
 struct Mesh {
@@ -188,15 +188,19 @@ fn traffic_flows_while_the_control_plane_is_dead_and_it_comes_back() {
 #[test]
 fn sidecars_come_and_go_with_their_workloads() {
     let mut mesh = Mesh::start();
-    let admin = free();
+    let [admin, listen] = [free(), free()];
+    let worker = |admin: SocketAddr| {
+        let outbound = format!("  outbound: [{{listen: \"{listen}\", service: feelgood-api, port: 80}}]\n");
+        workload("worker", &format!("{outbound}  admin: {admin}\n"))
+    };
     let file = mesh.files().join("more.yaml");
-    fs::write(&file, workload("worker", &format!("  admin: {admin}\n"))).unwrap();
+    fs::write(&file, worker(admin)).unwrap();
     mesh.says("worker-proxy is ready");
     assert!(get(admin, "/ready").unwrap().starts_with("HTTP/1.1 200"));
     let before = mesh.pid("worker-proxy");
 
     let moved = free();
-    fs::write(&file, workload("worker", &format!("  admin: {moved}\n"))).unwrap();
+    fs::write(&file, worker(moved)).unwrap();
     mesh.says("worker-proxy is ready");
     assert!(get(moved, "/ready").unwrap().starts_with("HTTP/1.1 200"));
     assert!(!is_alive(before));

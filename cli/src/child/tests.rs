@@ -111,8 +111,10 @@ async fn a_process_is_ready_once_it_says_so() {
         for answer in ["503 Service Unavailable", "200 OK"] {
             let (mut stream, _) = listener.accept().await.unwrap();
             let answer = format!("HTTP/1.1 {answer}\r\ncontent-length: 0\r\n\r\n");
-            let mut request = [0; 1024];
-            stream.read(&mut request).await.unwrap();
+            let mut request = Vec::new();
+            while !request.ends_with(b"\r\n\r\n") {
+                request.push(stream.read_u8().await.unwrap());
+            }
             stream.write_all(answer.as_bytes()).await.unwrap();
         }
     };

@@ -8,12 +8,12 @@ pub(crate) const STANDARD_ERRORS: f64 = 4.0;
 
 /// Share of the requests that fail when each try fails with probability `p` and `retries` may follow the first.
 pub(crate) fn failing(p: f64, retries: u32) -> f64 {
-    p.powi(retries as i32 + 1)
+    p.powi(retries.cast_signed() + 1)
 }
 
 /// Tries for each request: the mean of 1 + p + p^2 + …, one term for each try that may be needed.
 pub(crate) fn tries(p: f64, retries: u32) -> f64 {
-    (0..=retries).map(|retry| p.powi(retry as i32)).sum()
+    (0..=retries).map(|retry| p.powi(retry.cast_signed())).sum()
 }
 
 /// Variance of the tries for one request: the mean of the squares, less the square of the mean.
@@ -21,7 +21,7 @@ fn tries_variance(p: f64, retries: u32) -> f64 {
     // Exactly k tries: k - 1 failures and a success, or the last try whatever comes of it.
     let squares: f64 = (1..=retries + 1)
         .map(|k| {
-            let share = p.powi(k as i32 - 1) * if k > retries { 1.0 } else { 1.0 - p };
+            let share = p.powi(k.cast_signed() - 1) * if k > retries { 1.0 } else { 1.0 - p };
             f64::from(k * k) * share
         })
         .sum();

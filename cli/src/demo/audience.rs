@@ -86,7 +86,7 @@ impl Audience {
         let elapsed = self.started.elapsed();
         let now = Moment { elapsed, tally: load.tally(), sighting };
         self.moments.push_back(now);
-        while self.moments.get(1).is_some_and(|second| elapsed - second.elapsed >= SPAN) {
+        while self.moments.get(1).is_some_and(|second| second.elapsed + SPAN <= elapsed) {
             self.moments.pop_front();
         }
         self.note_history();

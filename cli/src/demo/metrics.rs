@@ -58,7 +58,7 @@ impl Metrics {
         let mut buckets: Vec<(f64, f64)> = Vec::new();
         for (text, _) in self.by(&name, "le") {
             let Some(bound) = number(text) else { continue };
-            if buckets.iter().all(|(known, _)| *known != bound) {
+            if buckets.iter().all(|(known, _)| known.total_cmp(&bound).is_ne()) {
                 buckets.push((bound, at(self, text) - at(earlier, text)));
             }
         }

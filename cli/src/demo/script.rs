@@ -24,7 +24,7 @@ use super::{
 use crate::wire;
 
 /// Whatever is waited for must have happened after this time, or the story breaks off.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 /// Pause between two looks.
 const INTERVAL: Duration = Duration::from_millis(50);
 /// Tries after which the share that failed is far from the breaker's threshold: 60 % of 100 tries fail once in three

@@ -108,7 +108,7 @@ impl Sighting {
 
     /// Retries that were made.
     pub(crate) fn retries(&self) -> u64 {
-        self.frontend_sidecar.count("weft_retries_total", &[TO_API])
+        self.frontend_sidecar.count("weft_retries_total", &[TO_API, ("result", "sent")])
     }
 
     /// Requests that came to the ambassador, and how many of them were answered with 500 and above.

@@ -97,7 +97,7 @@ pub(crate) fn times(factor: f64) -> String {
 pub(crate) fn time(time: Duration) -> String {
     match time.as_secs_f64() {
         s if s >= 1.0 => format!("{s:.1} s"),
-        s if s >= 0.1 => format!("{:.0} ms", s * 1e3),
+        s if s >= 0.01 => format!("{:.0} ms", s * 1e3),
         s => format!("{:.1} ms", s * 1e3),
     }
 }

@@ -62,9 +62,9 @@ impl Shown {
     }
 
     /// Whether the viewer asks to end it.
-    pub(crate) fn wants_to_quit(&mut self) -> io::Result<bool> {
+    pub(crate) fn wants_to_quit(&self) -> io::Result<bool> {
         match self {
-            Self::Live(screen) => screen.wants_to_quit(),
+            Self::Live(_) => Screen::wants_to_quit(),
             Self::Plain => Ok(false),
         }
     }

@@ -30,7 +30,7 @@ use crate::child::{self, Kept, Log, Program};
 /// Name of the control plane's process.
 const CONTROL_PLANE: &str = "control-plane";
 /// A token is good for this long; it is made anew at half of it.
-const TOKEN_LIFETIME: Duration = Duration::from_secs(3600);
+const TOKEN_LIFETIME: Duration = Duration::from_hours(1);
 /// A certificate is good for this long; a sidecar renews it at about half of it.
 const CERTIFICATE_LIFETIME: weft_api::Duration = weft_api::Duration::from_secs(24 * 3600);
 /// Processes that have not ended after this time are killed. Sidecars drain for 5 s, then the control plane ends.
@@ -232,7 +232,9 @@ impl Mesh {
     async fn stop(&mut self, shutdown: &Shutdown) {
         let control_plane = self.processes.remove(CONTROL_PLANE);
         let sidecars = std::mem::take(&mut self.processes);
-        sidecars.values().for_each(|process| process.trigger.drain());
+        for process in sidecars.values() {
+            process.trigger.drain();
+        }
         let triggers: Vec<Trigger> =
             sidecars.values().chain(&control_plane).map(|process| process.trigger.clone()).collect();
         let in_order = async {

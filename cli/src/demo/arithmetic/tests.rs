@@ -51,7 +51,7 @@ fn mean_and_spread_of_the_tries_are_those_of_a_simulation() {
 fn the_time_to_a_trip_is_when_the_share_is_reached() {
     let window = Duration::from_secs(3);
     let longest = time_to_trip(window, 0.6, THIRD, 13.0 / 9.0, 1.0);
-    let t = (longest - window / 10).as_secs_f64();
+    let t = longest.as_secs_f64() - 0.3;
     let (old, new) = ((3.0 - t) * 13.0 / 9.0, t);
     near((old * THIRD + new) / (old + new), 0.6);
     assert!(time_to_trip(window, 0.6, THIRD, 13.0 / 9.0, 3.0) < longest, "more failures trip it sooner");

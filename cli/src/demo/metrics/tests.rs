@@ -50,14 +50,14 @@ fn the_values_of_a_label_are_listed() {
 #[test]
 fn a_quantile_is_that_of_the_time_between_two_scrapes() {
     let scrape = |fast: u32, slow: u32| {
-        let mut text = String::new();
+        let all = fast + slow;
         // Two series, as there are for two statuses; their buckets add up.
-        for status in ["200", "500"] {
-            for (bound, count) in [("0.001", fast), ("0.01", fast + slow), ("+Inf", fast + slow)] {
-                text += &format!("d_bucket{{to=\"api\",status=\"{status}\",le=\"{bound}\"}} {count}\n");
-            }
-        }
-        Metrics::parse(&text)
+        let lines = ["200", "500"].map(|status| {
+            [("0.001", fast), ("0.01", all), ("+Inf", all)].map(|(bound, count)| {
+                format!("d_bucket{{to=\"api\",status=\"{status}\",le=\"{bound}\"}} {count}\n")
+            })
+        });
+        Metrics::parse(&lines.concat().concat())
     };
     // Before: all slow. Between: 90 fast, 10 slow.
     let (earlier, later) = (scrape(0, 50), scrape(90, 60));

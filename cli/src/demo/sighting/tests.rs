@@ -10,7 +10,7 @@ weft_breaker_trips_total{scope="endpoint",destination="default/feelgood-api:80",
 weft_breaker_probes_total{scope="target",destination="default/feelgood-api:80",endpoint="",result="success"} 1
 weft_breaker_probes_total{scope="target",destination="default/feelgood-api:80",endpoint="",result="failure"} 4
 weft_certificate_not_after_seconds{identity="spiffe://cluster.local/ns/default/sa/frontend"} 1100
-weft_xds_resource_generation{kind="Cluster",name="default/feelgood-api:80"} 17
+weft_xds_resource_generation{kind="cluster",name="default/feelgood-api:80"} 17
 "#;
 const API_SIDECAR: &str = r#"
 weft_certificate_not_after_seconds{identity="spiffe://cluster.local/ns/default/sa/feelgood-api"} 900
@@ -28,8 +28,8 @@ fn the_target_breaker_is_told_apart_from_those_of_endpoints() {
 fn requests_are_counted_where_they_pass() {
     let sighting = Sighting::of(None, FRONTEND, "");
     assert_eq!(sighting.ambassador(), (100, 30));
-    assert_eq!(sighting.generation("Cluster", API), Some(17.0));
-    assert_eq!(sighting.generation("RouteConfiguration", API), None);
+    assert_eq!(sighting.generation("cluster", API), Some(17.0));
+    assert_eq!(sighting.generation("routes", API), None);
 }
 
 #[test]

@@ -16,7 +16,7 @@ use ratatui::{
     widgets::{Block, BorderType, Padding, Paragraph, RenderDirection, Sparkline, Wrap},
 };
 
-use self::palette::Palette;
+use self::palette::{Palette, dim, strong};
 use crate::demo::{
     picture::{self, Picture, State},
     sighting::Breaker,
@@ -31,7 +31,7 @@ const LABEL: usize = 14;
 /// Columns of what is told beside a bar.
 const WORDS: usize = 33;
 /// The same where there is little room.
-const SHORT_WORDS: usize = 9;
+const SHORT_WORDS: usize = 16;
 /// The load bar is full at this factor: the three tries that the policy allows.
 const FULL_LOAD: f64 = 3.0;
 
@@ -49,7 +49,7 @@ pub(crate) fn draw(frame: &mut Frame<'_>, picture: &Picture, palette: Palette) {
             Constraint::Min(0),
         ];
         let [title, list, now, figures, footer] = Layout::vertical(rows).areas(area);
-        draw_title(frame, title, picture, palette);
+        draw_title(frame, title, picture);
         draw_phases(frame, list, picture, palette);
         draw_now(frame, now, picture, palette);
         draw_figures(frame, figures, picture, palette);
@@ -65,44 +65,44 @@ pub(crate) fn draw(frame: &mut Frame<'_>, picture: &Picture, palette: Palette) {
     ];
     let [title, top, figures, mesh, _rest] = Layout::vertical(rows).areas(area);
     let [list, now] = Layout::horizontal([Constraint::Length(40), Constraint::Min(0)]).areas(top);
-    draw_title(frame, title, picture, palette);
+    draw_title(frame, title, picture);
     draw_phases(frame, list, picture, palette);
     draw_now(frame, now, picture, palette);
     draw_figures(frame, figures, picture, palette);
     draw_footer(frame, mesh, picture, palette);
 }
 
-fn panel(title: &str, palette: Palette) -> Block<'_> {
+fn panel(title: &str) -> Block<'_> {
     Block::bordered()
         .border_type(BorderType::Rounded)
-        .border_style(palette.dim())
-        .title(Span::styled(format!(" {title} "), palette.strong()))
+        .border_style(dim())
+        .title(Span::styled(format!(" {title} "), strong()))
 }
 
-fn draw_title(frame: &mut Frame<'_>, area: Rect, picture: &Picture, palette: Palette) {
+fn draw_title(frame: &mut Frame<'_>, area: Rect, picture: &Picture) {
     let seconds = picture.elapsed.as_secs();
     let clock = format!("{:02}:{:02} ", seconds / 60, seconds % 60);
-    let mut title = vec![Span::styled(" weft demo ", palette.strong())];
+    let mut title = vec![Span::styled(" weft demo ", strong())];
     if area.width >= NARROW {
-        title.push(Span::styled(" two services nobody may change", palette.dim()));
+        title.push(Span::styled(" two services nobody may change", dim()));
     }
     frame.render_widget(Line::from(title), area);
     let width = (clock.len() as u16).min(area.width);
     let right = Rect { x: area.right().saturating_sub(width), width, ..area };
-    frame.render_widget(Line::styled(clock, palette.dim()), right);
+    frame.render_widget(Line::styled(clock, dim()), right);
 }
 
 fn draw_phases(frame: &mut Frame<'_>, area: Rect, picture: &Picture, palette: Palette) {
     let width = usize::from(area.width.saturating_sub(2));
     let lines = picture.phases.iter().enumerate().map(|(index, line)| phase(index, line, width, palette));
     let lines: Vec<Line<'_>> = lines.collect();
-    frame.render_widget(Paragraph::new(lines).block(panel("phases", palette)), area);
+    frame.render_widget(Paragraph::new(lines).block(panel("phases")), area);
 }
 
 fn phase(index: usize, line: &picture::Line, width: usize, palette: Palette) -> Line<'static> {
     let (mark, style) = match line.state {
-        State::Waiting => (' ', palette.dim()),
-        State::Playing => ('▶', palette.strong()),
+        State::Waiting => (' ', dim()),
+        State::Playing => ('▶', strong()),
         State::Held => ('✓', palette.good()),
         State::Failed => ('✗', palette.bad()),
     };
@@ -119,12 +119,12 @@ fn draw_now(frame: &mut Frame<'_>, area: Rect, picture: &Picture, palette: Palet
         Line::styled(picture.doing.clone(), palette.accent()),
     ];
     let text = Paragraph::new(lines).wrap(Wrap { trim: true });
-    let text = text.block(panel("now", palette).padding(Padding::horizontal(1)));
+    let text = text.block(panel("now").padding(Padding::horizontal(1)));
     frame.render_widget(text, area);
 }
 
 fn draw_figures(frame: &mut Frame<'_>, area: Rect, picture: &Picture, palette: Palette) {
-    let block = panel("the last second", palette);
+    let block = panel("the last second");
     let inner = block.inner(area);
     frame.render_widget(block, area);
     let [errors, canned, load, latency, history] = Layout::vertical([
@@ -136,40 +136,49 @@ fn draw_figures(frame: &mut Frame<'_>, area: Rect, picture: &Picture, palette: P
     ])
     .areas(inner);
     let wide = area.width >= NARROW;
-    let told = |figure: Option<String>, words: &str| {
+    let told = |figure: Option<String>, words: &str, short: &str| {
         let figure = figure.unwrap_or_else(|| "-".to_owned());
-        if wide { format!("{figure:>7} {words}") } else { format!("{figure:>7}") }
+        format!("{figure:>7} {}", if wide { words } else { short })
     };
     let style = match picture.errors {
         Some(errors) if errors >= SLO => palette.bad(),
         _ => palette.good(),
     };
     let accent = palette.accent();
+    let short = picture.objective().split(' ').next().unwrap_or_default();
     let shares = [
         (
             errors,
             "page errors",
             picture.errors,
             Some(SLO),
-            told(picture.errors.map(percent), picture.objective()),
+            told(picture.errors.map(percent), picture.objective(), short),
             style,
         ),
-        (canned, "canned", picture.canned, None, told(picture.canned.map(percent), "of the pages"), accent),
+        (
+            canned,
+            "canned",
+            picture.canned,
+            None,
+            told(picture.canned.map(percent), "of the pages", ""),
+            accent,
+        ),
         (
             load,
             "load on API",
             picture.load.map(|load| load / FULL_LOAD),
             Some(1.0 / FULL_LOAD),
-            told(picture.load.map(times), "what users send"),
+            told(picture.load.map(times), "what users send", ""),
             accent,
         ),
     ];
     for (area, label, share, mark, told, style) in shares {
-        bar(frame, area, label, (share.unwrap_or(0.0), mark), (&told, style), palette);
+        bar(frame, area, label, (share.unwrap_or(0.0), mark), (&told, style));
     }
     let told = |value: Option<Duration>| value.map_or("-".to_owned(), time);
     let (p50, p99) = (told(picture.p50), told(picture.p99));
-    let line = format!(" {:LABEL$}{:.0}/s  p50 {p50}  p99 {p99}", "pages", picture.rate);
+    let gap = if wide { "  " } else { " " };
+    let line = format!(" {:LABEL$}{:.0}/s{gap}p50 {p50}{gap}p99 {p99}", "pages", picture.rate);
     frame.render_widget(Line::from(line), latency);
     draw_history(frame, history, picture, palette);
 }
@@ -177,7 +186,7 @@ fn draw_figures(frame: &mut Frame<'_>, area: Rect, picture: &Picture, palette: P
 fn draw_history(frame: &mut Frame<'_>, area: Rect, picture: &Picture, palette: Palette) {
     let label = LABEL as u16 + 1;
     let [words, line] = Layout::horizontal([Constraint::Length(label), Constraint::Min(0)]).areas(area);
-    frame.render_widget(Line::styled(" errors so far", palette.dim()), words);
+    frame.render_widget(Line::styled(" errors so far", dim()), words);
     let shown = picture.history.len().saturating_sub(usize::from(line.width));
     let sparkline = Sparkline::default()
         .data(&picture.history[shown..])
@@ -195,7 +204,6 @@ fn bar(
     label: &str,
     (share, mark): (f64, Option<f64>),
     (told, style): (&str, Style),
-    palette: Palette,
 ) {
     let words = if area.width < NARROW - 2 { SHORT_WORDS } else { WORDS };
     let width = usize::from(area.width).saturating_sub(LABEL + 1 + words).clamp(8, 60);
@@ -205,9 +213,9 @@ fn bar(
     for cell in 0..width {
         let filled = cell < place(share);
         spans.push(match (mark == Some(cell), filled) {
-            (true, _) => Span::styled("│", palette.strong()),
+            (true, _) => Span::styled("│", strong()),
             (false, true) => Span::styled("█", style),
-            (false, false) => Span::styled("·", palette.dim()),
+            (false, false) => Span::styled("·", dim()),
         });
     }
     spans.push(Span::styled(format!(" {told}"), style));
@@ -215,8 +223,9 @@ fn bar(
 }
 
 fn draw_footer(frame: &mut Frame<'_>, area: Rect, picture: &Picture, palette: Palette) {
+    let wide = area.width >= NARROW;
     let (mark, style) = match picture.breaker {
-        Breaker::Absent => ("–", palette.dim()),
+        Breaker::Absent => ("–", dim()),
         Breaker::Closed => ("●", palette.good()),
         Breaker::HalfOpen => ("◐", palette.warning()),
         Breaker::Open => ("○", palette.bad()),
@@ -224,21 +233,22 @@ fn draw_footer(frame: &mut Frame<'_>, area: Rect, picture: &Picture, palette: Pa
     let mut lines = vec![Line::from(vec![
         Span::raw(format!(" {:LABEL$}", "breaker")),
         Span::styled(format!("{mark} {}", picture.breaker.words()), style),
-        Span::raw(format!("  trips {}  retries {}", picture.trips, picture.retries)),
+        Span::raw(format!("  trips {}", picture.trips)),
+        Span::raw(if wide { format!("  retries {}", picture.retries) } else { String::new() }),
     ])];
     for (identity, left) in &picture.certificates {
         let workload = identity.rsplit('/').next().unwrap_or(identity);
         let left = long(*left);
-        lines.push(Line::from(if area.width < NARROW {
-            format!(" {workload:LABEL$}{left} left")
-        } else {
+        lines.push(Line::from(if wide {
             format!(" {workload:LABEL$}{identity}  {left} left")
+        } else {
+            format!(" {workload:LABEL$}{left} left")
         }));
     }
     if picture.certificates.is_empty() {
-        lines.push(Line::styled(" no sidecar, no certificate, no encryption", palette.dim()));
+        lines.push(Line::styled(" no sidecar, no certificate, no encryption", dim()));
     }
-    frame.render_widget(Paragraph::new(lines).block(panel("the mesh", palette)), area);
+    frame.render_widget(Paragraph::new(lines).block(panel("the mesh")), area);
 }
 
 /// Hours and minutes.

@@ -17,13 +17,13 @@ pub(crate) fn table(progress: &Progress) -> String {
     });
     let mut text = format!("{BOLD}    {}{RESET}\n", line(HEADERS, widths));
     for (index, (phase, checks)) in progress.outcomes().enumerate() {
-        text += &format!("{BOLD}{}{RESET}  {BOLD}{}{RESET}\n", index + 1, phase.title);
+        text += &[BOLD, &(index + 1).to_string(), "  ", phase.title, RESET, "\n"].concat();
         if checks.is_empty() {
             text += "    not played\n";
         }
         for check in checks {
             let colour = if check.holds { GREEN } else { RED };
-            text += &format!("    {colour}{}{RESET}\n", line(row(check), widths));
+            text += &["    ", colour, &line(row(check), widths), RESET, "\n"].concat();
         }
     }
     text + &total(progress)

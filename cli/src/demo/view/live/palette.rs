@@ -32,20 +32,20 @@ impl Palette {
         self.colour(Color::Cyan)
     }
 
-    /// Worth reading first.
-    pub(crate) fn strong(self) -> Style {
-        Style::new().add_modifier(Modifier::BOLD)
-    }
-
-    /// In the background.
-    pub(crate) fn dim(self) -> Style {
-        Style::new().add_modifier(Modifier::DIM)
-    }
-
     fn colour(self, colour: Color) -> Style {
         match self {
             Self::Coloured => Style::new().fg(colour),
             Self::Plain => Style::new(),
         }
     }
+}
+
+/// Worth reading first, with and without colours.
+pub(crate) fn strong() -> Style {
+    Style::new().add_modifier(Modifier::BOLD)
+}
+
+/// In the background, with and without colours.
+pub(crate) fn dim() -> Style {
+    Style::new().add_modifier(Modifier::DIM)
 }

@@ -27,7 +27,7 @@ impl Screen {
     }
 
     /// Whether Ctrl-C or q was pressed. Never waits. In raw mode the terminal makes no signal of Ctrl-C.
-    pub(crate) fn wants_to_quit(&mut self) -> io::Result<bool> {
+    pub(crate) fn wants_to_quit() -> io::Result<bool> {
         let mut quit = false;
         while event::poll(Duration::ZERO)? {
             if let Event::Key(key) = event::read()? {

@@ -28,7 +28,7 @@ fn picture() -> Picture {
         retries: 440,
         certificates: vec![(
             "spiffe://cluster.local/ns/default/sa/frontend".to_owned(),
-            Duration::from_secs(86_340),
+            Duration::from_mins(24 * 60 - 1),
         )],
         history: vec![330, 0, 500],
         ..Picture::new(&progress, &none, &none, Vec::new(), Vec::new())
