@@ -150,7 +150,7 @@ impl Accrual {
 
     fn tell(&self, transition: &Transition) {
         let words = match (transition.is_refused_trip(), transition.to) {
-            (true, _) => "ejection suppressed: too many endpoints are ejected already",
+            (true, _) => "ejection suppressed: no more endpoints may be out",
             (_, State::Open) => "breaker opened",
             (_, State::HalfOpen) => "breaker half-open: probing",
             (_, State::Closed) => "breaker closed",
