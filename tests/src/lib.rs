@@ -1,1 +1,34 @@
-//! 
+//! The harness of the integration tests: a mesh of real processes, the applications and callers around it, and the
+//! means to look at what passes between them.
+//!
+//! Nothing here judges: what must hold is for the tests to say. What goes wrong in the harness itself panics with
+//! words, because a test cannot go on without it.
+#![warn(missing_docs)]
+
+// The mesh: its files, its control plane and its sidecars, each a process.
+pub mod mesh;
+// What it consists of: one caller, and services with or without sidecars.
+pub mod plan;
+// Objects as people write them.
+pub mod manifest;
+// A process with its log.
+pub mod process;
+// What a program tells of itself.
+pub mod metrics;
+// Around the mesh: applications that do as the test says,
+pub mod backend;
+// callers who go on calling,
+pub mod load;
+// strangers at the door who know TLS,
+pub mod stranger;
+// one HTTP connection,
+pub mod client;
+// and those who listen in.
+pub mod capture;
+pub mod relay;
+// Addresses that nobody has.
+pub mod port;
+// Waiting for what can be observed.
+pub mod patience;
+// What the person who runs the tests chooses.
+pub mod config;

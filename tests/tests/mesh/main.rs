@@ -1,0 +1,19 @@
+//! The mesh as its users meet it: the real program as real processes, real sockets and real TLS.
+
+// Who may talk to whom, and what others can read of it.
+mod identity;
+mod secrecy;
+// What is carried, and where to.
+mod protocols;
+mod routing;
+// What happens when an application fails.
+mod breakers;
+mod retries;
+// What happens when the mesh itself changes, fails, ages or ends.
+mod files;
+mod outages;
+mod renewal;
+mod shutdown;
+
+/// The program under test.
+const WEFT: &str = env!("CARGO_BIN_EXE_weft-under-test");
