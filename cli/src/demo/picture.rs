@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{
     load::Tally,
-    progress::Progress,
+    progress::{Process, Progress},
     sighting::{Breaker, Sighting},
     story::{PHASES, SLO},
 };
@@ -20,6 +20,8 @@ pub(crate) struct Picture {
     pub(crate) words: &'static str,
     /// What is done now.
     pub(crate) doing: String,
+    /// Every process of the story.
+    pub(crate) processes: Vec<Process>,
     /// What the mesh said last.
     pub(crate) said: Option<String>,
     /// Answers per second.
@@ -99,6 +101,7 @@ impl Picture {
             phases: lines(progress),
             words: progress.current.and_then(|phase| PHASES.get(phase)).map_or("", |phase| phase.words),
             doing: progress.doing.clone(),
+            processes: progress.processes.clone(),
             said: progress.said.back().cloned(),
             rate: if seconds > 0.0 { between.ended as f64 / seconds } else { 0.0 },
             errors: share(between.failed),

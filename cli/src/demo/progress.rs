@@ -10,18 +10,22 @@ use super::{
 /// Lines of the past that are kept.
 const KEPT: usize = 64;
 
+/// A process that was started.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Process {
+    /// What it is.
+    pub(crate) name: String,
+    /// Its id.
+    pub(crate) pid: u32,
+    /// Where it can be reached, and what for.
+    pub(crate) addresses: Vec<(&'static str, SocketAddr)>,
+}
+
 /// What happened.
 #[derive(Clone, Debug)]
 pub(crate) enum Event {
-    /// A process was started.
-    Started {
-        /// What it is.
-        name: String,
-        /// Its id.
-        pid: u32,
-        /// Where it can be reached, and what for.
-        addresses: Vec<(&'static str, SocketAddr)>,
-    },
+    /// A process was started, for the first time or again.
+    Started(Process),
     /// The mesh said something.
     Said(String),
     /// A phase begins: index into [`PHASES`].
@@ -41,6 +45,8 @@ pub(crate) struct Progress {
     pub(crate) judged: [Option<Vec<Check>>; PHASES.len()],
     /// What is done now.
     pub(crate) doing: String,
+    /// Every process that was started, as it is now.
+    pub(crate) processes: Vec<Process>,
     /// What the mesh said last, oldest first.
     pub(crate) said: VecDeque<String>,
 }
@@ -49,7 +55,7 @@ impl Progress {
     /// Takes in one event.
     pub(crate) fn apply(&mut self, event: &Event) {
         match event {
-            Event::Started { name, pid, .. } => self.say(format!("{name} started, pid {pid}")),
+            Event::Started(process) => self.start(process),
             Event::Said(words) => self.say(words.clone()),
             Event::Begins(phase) => self.current = Some(*phase),
             Event::Doing(words) => self.doing.clone_from(words),
@@ -74,11 +80,28 @@ impl Progress {
         self.judged.iter().all(held)
     }
 
+    fn start(&mut self, process: &Process) {
+        self.say(format!("{} started, pid {}", process.name, process.pid));
+        match self.processes.iter_mut().find(|known| known.name == process.name) {
+            Some(known) => known.clone_from(process),
+            None => self.processes.push(process.clone()),
+        }
+    }
+
     fn say(&mut self, words: String) {
         if self.said.len() == KEPT {
             self.said.pop_front();
         }
         self.said.push_back(words);
+    }
+}
+
+impl Process {
+    /// Its addresses as people read them.
+    pub(crate) fn places(&self) -> String {
+        let places: Vec<_> =
+            self.addresses.iter().map(|(what, address)| format!("{what} {address}")).collect();
+        places.join(", ")
     }
 }
 

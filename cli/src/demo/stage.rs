@@ -19,7 +19,7 @@ use weft_runtime::{Shutdown, Tasks, shutdown::Trigger};
 use super::{
     access_log::{AccessLog, Side},
     files::{self, Addresses},
-    progress::Event,
+    progress::{Event, Process},
     sighting::Scene,
     story::FAILING,
 };
@@ -374,7 +374,7 @@ fn told(known: &Known, event: mesh::Event) -> Vec<Event> {
         mesh::Event::Process(name, child::Event::Started(pid)) => {
             let addresses = known.iter().find(|(process, _)| *process == name);
             let addresses = addresses.map(|(_, addresses)| addresses.clone()).unwrap_or_default();
-            vec![Event::Started { name, pid, addresses }]
+            vec![Event::Started(Process { name, pid, addresses })]
         }
         // Where it listens was said when it started.
         mesh::Event::Ready(sidecar) => vec![Event::Said(format!("{} is ready", sidecar.process()))],

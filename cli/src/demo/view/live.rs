@@ -63,13 +63,14 @@ pub(crate) fn draw(frame: &mut Frame<'_>, picture: &Picture, palette: Palette) {
         Constraint::Length(certificates + 3),
         Constraint::Min(0),
     ];
-    let [title, top, figures, mesh, _rest] = Layout::vertical(rows).areas(area);
+    let [title, top, figures, mesh, processes] = Layout::vertical(rows).areas(area);
     let [list, now] = Layout::horizontal([Constraint::Length(40), Constraint::Min(0)]).areas(top);
     draw_title(frame, title, picture);
     draw_phases(frame, list, picture, palette);
     draw_now(frame, now, picture, palette);
     draw_figures(frame, figures, picture, palette);
     draw_footer(frame, mesh, picture, palette);
+    draw_processes(frame, processes, picture);
 }
 
 fn panel(title: &str) -> Block<'_> {
@@ -249,6 +250,20 @@ fn draw_footer(frame: &mut Frame<'_>, area: Rect, picture: &Picture, palette: Pa
         lines.push(Line::styled(" no sidecar, no certificate, no encryption", dim()));
     }
     frame.render_widget(Paragraph::new(lines).block(panel("the mesh")), area);
+}
+
+fn draw_processes(frame: &mut Frame<'_>, area: Rect, picture: &Picture) {
+    let lines = picture.processes.iter().map(|process| {
+        Line::from(format!(" {:<20}pid {:<8} {}", process.name, process.pid, process.places()))
+    });
+    let lines: Vec<Line<'_>> = lines.collect();
+    let height = (lines.len() as u16 + 2).min(area.height);
+    // A frame without a line in it would tell nothing.
+    if height > 2 {
+        let said = picture.said.iter().map(|said| Line::styled(format!(" {said} "), dim()));
+        let block = said.fold(panel("processes"), Block::title_bottom);
+        frame.render_widget(Paragraph::new(lines).block(block), Rect { height, ..area });
+    }
 }
 
 /// Hours and minutes.

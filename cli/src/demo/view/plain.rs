@@ -10,10 +10,9 @@ use crate::demo::{
 /// The lines that tell of an event.
 pub(crate) fn event(event: &Event) -> Vec<String> {
     match event {
-        Event::Started { name, pid, addresses } => {
-            let addresses: Vec<_> =
-                addresses.iter().map(|(what, address)| format!("{what} {address}")).collect();
-            vec![format!("started  {name:<22} pid {pid:<8} {}", addresses.join(", ")).trim_end().to_owned()]
+        Event::Started(process) => {
+            let line = format!("started  {:<22} pid {:<8} {}", process.name, process.pid, process.places());
+            vec![line.trim_end().to_owned()]
         }
         Event::Said(words) => vec![format!("mesh     {words}")],
         Event::Begins(phase) => {

@@ -3,7 +3,7 @@ use ratatui::{Terminal, backend::TestBackend, buffer::Buffer, style::Color};
 use super::*;
 use crate::demo::{
     picture::Moment,
-    progress::{Event, Progress},
+    progress::{Event, Process, Progress},
     verdict::Check,
 };
 
@@ -13,6 +13,8 @@ fn picture() -> Picture {
     progress.apply(&Event::Judged(0, held));
     progress.apply(&Event::Judged(1, vec![Check::share("errors", 500, 1000, 1.0 / 3.0)]));
     progress.apply(&Event::Begins(2));
+    let addresses = vec![("serves", "127.0.0.1:4200".parse().unwrap())];
+    progress.apply(&Event::Started(Process { name: "frontend".to_owned(), pid: 4242, addresses }));
     progress.apply(&Event::Doing("1000 requests, 100 a second".to_owned()));
     let none = Moment::default();
     Picture {

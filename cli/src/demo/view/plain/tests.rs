@@ -1,7 +1,11 @@
 use std::time::Duration;
 
 use super::*;
-use crate::demo::{picture::Moment, progress::Progress, sighting::Breaker};
+use crate::demo::{
+    picture::Moment,
+    progress::{Process, Progress},
+    sighting::Breaker,
+};
 
 fn picture() -> Picture {
     let none = Moment::default();
@@ -33,11 +37,11 @@ fn a_second_without_requests_is_not_told() {
 
 #[test]
 fn events_are_told_without_control_codes() {
-    let started = Event::Started {
+    let started = Event::Started(Process {
         name: "frontend".to_owned(),
         pid: 42,
         addresses: vec![("page", "127.0.0.1:4200".parse().unwrap())],
-    };
+    });
     let judged = Event::Judged(0, vec![Check::share("users' errors", 5, 10, 0.0)]);
     let events = [started, Event::Begins(2), Event::Said("ready".to_owned()), judged];
     let lines: Vec<String> = events.iter().flat_map(event).collect();
