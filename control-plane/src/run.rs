@@ -26,7 +26,7 @@ use crate::{
     issue::{self, AuthorityError, Issuer, OwnIdentityError},
     metrics::Metrics,
     push::{AcceptError, Roster, Server, Shared},
-    snapshot::Snapshot,
+    snapshot::{Snapshot, milliseconds},
     watch::{News, OpenError, Problem, Source},
 };
 
@@ -122,7 +122,7 @@ impl ControlPlane {
         let authenticator = authenticator(config)?;
 
         let source = Source::open(&config.source.directory)?;
-        let compiler = Compiler::new(trust_domain, issuer.roots_pem(), now_ms());
+        let compiler = Compiler::new(trust_domain, issuer.roots_pem(), milliseconds(SystemTime::now()));
         let (snapshots, receiver) = watch::channel(compiler.snapshot().clone());
         let (roster, problems) = (Roster::default(), Problems::default());
         let routes = routes(&problems, &roster);
@@ -195,7 +195,7 @@ impl ControlPlane {
 
     fn publish(&mut self) {
         let reading = self.source.reading();
-        let compiled = self.compiler.compile(reading.store(), now_ms());
+        let compiled = self.compiler.compile(reading.store(), milliseconds(SystemTime::now()));
         // Nothing that can panic runs under the lock.
         let mut problems = self.problems.lock().unwrap_or_else(PoisonError::into_inner);
         News::between(&problems, reading.problems()).log();
@@ -288,10 +288,4 @@ fn routes(problems: &Problems, roster: &Roster) -> Vec<Route> {
         ),
         ("/proxies", "application/json", Arc::new(move || roster.to_json(Instant::now()))),
     ]
-}
-
-/// Milliseconds since 1970; 0 for what lies before.
-fn now_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

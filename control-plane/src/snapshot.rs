@@ -4,6 +4,7 @@ use std::{
     collections::{BTreeMap, VecDeque},
     net::SocketAddr,
     sync::Arc,
+    time::{SystemTime, UNIX_EPOCH},
 };
 
 use weft_api::names;
@@ -125,6 +126,11 @@ impl Snapshot {
         let (service, namespace) = host.strip_suffix(SERVICE_SUFFIX)?.split_once('.')?;
         Some(ObjectName::new(namespace, service))
     }
+}
+
+/// A moment as generations are written: milliseconds since 1970; 0 for what lies before.
+pub(crate) fn milliseconds(clock: SystemTime) -> u64 {
+    clock.duration_since(UNIX_EPOCH).map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }
 
 /// Name of the listener of a service's port.

@@ -11,6 +11,8 @@ use serde::Serialize;
 use weft_identity::token::Workload;
 use weft_xds::{Kind, Publisher, publisher::SyncState};
 
+use crate::snapshot::milliseconds;
+
 /// Every connected proxy. Clones share it.
 #[derive(Clone, Debug, Default)]
 pub struct Roster(Arc<Mutex<Entries>>);
@@ -143,7 +145,7 @@ fn cell(progress: &Progress, now: Instant) -> Cell<'_> {
     let Progress { kind, subscribed, sync, refused_at } = progress;
     let awaiting = sync.awaiting.map(|since| now.saturating_duration_since(since).as_secs_f64());
     let nack = sync.refusal.as_ref().map(|refusal| Nack {
-        at: refused_at.map(super::session::milliseconds),
+        at: refused_at.map(milliseconds),
         message: &refusal.message,
         resources: refusal.resources.iter().map(|(name, why)| (name.as_str(), why.as_str())).collect(),
     });

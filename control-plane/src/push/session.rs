@@ -5,7 +5,7 @@ use std::{
     net::SocketAddr,
     pin::Pin,
     sync::Arc,
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant, SystemTime},
 };
 
 use futures_util::{Stream, StreamExt as _};
@@ -24,7 +24,10 @@ use super::{
     roster::{Place, label},
     view::View,
 };
-use crate::{issue::Refused, snapshot::Snapshot};
+use crate::{
+    issue::Refused,
+    snapshot::{Snapshot, milliseconds},
+};
 
 /// Routes and policies change together: they are sent once nothing has changed for this long.
 const QUIET: Duration = Duration::from_millis(10);
@@ -257,9 +260,4 @@ async fn at(moment: Option<Instant>) {
         Some(moment) => sleep_until(moment.into()).await,
         None => std::future::pending().await,
     }
-}
-
-/// Milliseconds since 1970; 0 for what lies before.
-pub(super) fn milliseconds(clock: SystemTime) -> u64 {
-    clock.duration_since(UNIX_EPOCH).map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }
