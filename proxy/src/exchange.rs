@@ -4,17 +4,17 @@
 use std::{
     rc::Rc,
     sync::Arc,
-    time::{Duration, Instant, SystemTime},
+    time::{Instant, SystemTime},
 };
 
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header::HOST, request::Parts};
 use weft_api::circuit_breaker::FallbackCause;
 
 use crate::{
-    balance::{Endpoint, InFlight},
-    breaker::{Event, Outcome, Pass, Permit, classify},
-    cluster::{Cluster, cause_label},
+    admission::Admission,
+    breaker::Event,
     fault::Fault,
+    guard::cause_label,
     http::body::{End, Watch},
     telemetry::{
         log::Entry,
@@ -23,10 +23,6 @@ use crate::{
     upstream::Lease,
     worker::Worker,
 };
-
-/// A good response may still break off; within this time of its headers that is the endpoint's failure. After it the
-/// outcome is settled, also for a stream that goes on for hours.
-const SETTLED: Duration = Duration::from_secs(10);
 
 /// Which way a request goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,48 +74,6 @@ pub struct Held {
     pub admission: Option<Admission>,
 }
 
-/// An admitted try.
-pub struct Admission {
-    /// The backend.
-    pub cluster: Arc<Cluster>,
-    /// The endpoint.
-    pub endpoint: Arc<Endpoint>,
-    /// The target breaker's admission.
-    pub target_pass: Option<Pass>,
-    /// The endpoint breaker's admission.
-    pub endpoint_pass: Option<Pass>,
-    /// The place within `limits.maxRequests`.
-    #[expect(dead_code, reason = "held, and given back when the response has ended")]
-    pub permit: Option<Permit>,
-    /// The endpoint's load.
-    #[expect(dead_code, reason = "held, and given back when the response has ended")]
-    pub in_flight: InFlight,
-    /// When the try was sent.
-    pub sent: Instant,
-    /// When its response headers came.
-    pub headers: Option<Instant>,
-}
-
-impl Admission {
-    /// Reports the outcome to both breakers. Later calls do nothing.
-    pub fn settle(&mut self, now: Instant, outcome: Outcome) {
-        if let Some(target) = &self.cluster.target {
-            target.report(self.target_pass.take(), now, outcome);
-        }
-        self.endpoint.accrual.report(self.endpoint_pass.take(), now, outcome);
-    }
-
-    /// Whether an outcome is still owed.
-    fn is_open(&self) -> bool {
-        self.target_pass.is_some() || self.endpoint_pass.is_some()
-    }
-
-    /// Whether a probe waits for the outcome.
-    pub fn is_probe(&self) -> bool {
-        [&self.target_pass, &self.endpoint_pass].into_iter().flatten().any(Pass::is_probe)
-    }
-}
-
 impl Exchange {
     /// A request that has just come in.
     pub fn begin(worker: &Rc<Worker>, direction: Direction, request: &Parts) -> Self {
@@ -169,20 +123,20 @@ impl Exchange {
     fn settle(&mut self, end: End) {
         let Some(Held { lease, admission }) = self.held.take() else { return };
         if let Some(mut admission) = admission {
-            let now = Instant::now();
-            let outcome = match end {
+            match end {
                 // When the caller leaves, the headers were good all the same.
-                End::Complete | End::Cancelled => Outcome::Success,
-                End::Broken => {
-                    let after = now.saturating_duration_since(admission.headers.unwrap_or(now));
-                    classify(Event::BodyBroken { after }, &admission.cluster.failures, false).outcome
-                }
-            };
-            admission.settle(now, outcome);
+                End::Complete | End::Cancelled => admission.succeed(Instant::now()),
+                End::Broken => admission.break_off(Instant::now()),
+            }
         }
         if end == End::Complete {
             lease.finish();
         }
+    }
+
+    /// The try whose outcome is not yet known, if there is one.
+    fn owed(&mut self) -> Option<&mut Admission> {
+        self.held.as_mut()?.admission.as_mut().filter(|admission| admission.is_owed())
     }
 
     fn tell(&self) {
@@ -226,22 +180,16 @@ impl Exchange {
 impl Watch for Exchange {
     fn sent(&mut self, bytes: usize) {
         self.body_bytes += bytes as u64;
-        let Some(admission) = self.held.as_mut().and_then(|held| held.admission.as_mut()) else { return };
-        if !admission.is_open() {
-            return;
-        }
-        let now = Instant::now();
-        if admission.headers.is_some_and(|headers| now.saturating_duration_since(headers) > SETTLED) {
-            admission.settle(now, Outcome::Success);
+        if let Some(admission) = self.owed() {
+            admission.go_on(Instant::now());
         }
     }
 
     fn trailers(&mut self, trailers: &HeaderMap) {
-        let Some(admission) = self.held.as_mut().and_then(|held| held.admission.as_mut()) else { return };
+        let Some(admission) = self.owed() else { return };
         let (Some(code), Some(headers)) = (grpc_status(trailers), admission.headers) else { return };
         let headers_after = headers.saturating_duration_since(admission.sent);
-        let verdict = classify(Event::Grpc { code, headers_after }, &admission.cluster.failures, false);
-        admission.settle(Instant::now(), verdict.outcome);
+        admission.report(Event::Grpc { code, headers_after }, false, Instant::now());
     }
 
     fn ended(&mut self, end: End) {

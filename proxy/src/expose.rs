@@ -17,7 +17,7 @@ use weft_identity::tls::Credentials;
 use crate::{
     accrual::{Accrual, TRIP_REASONS, scope_label},
     breaker::State,
-    cluster::Cluster,
+    guard::Guard,
     snapshot::{Snapshot, Snapshots},
     telemetry::requests::label,
 };
@@ -128,7 +128,7 @@ fn backends(snapshot: &Snapshot) -> Vec<Family> {
     let mut overflows = Family::counter("weft_overflows_total", "Requests refused because of a limit.");
     let mut fallbacks = Family::counter("weft_fallbacks_total", "Canned answers given instead of an error.");
     let mut retries = Family::counter("weft_retries_total", "Retries, sent or refused by the budget.");
-    for Cluster { name, limits, counts, .. } in snapshot.clusters.values().map(AsRef::as_ref) {
+    for Guard { name, limits, counts, .. } in snapshot.guards().into_values().map(AsRef::as_ref) {
         for (what, gauge) in [
             ("requests", &limits.requests),
             ("connections", &limits.connections),
@@ -141,8 +141,13 @@ fn backends(snapshot: &Snapshot) -> Vec<Family> {
         for (cause, count) in [("open", &counts.fallbacks_open), ("failure", &counts.fallbacks_failure)] {
             fallbacks.push(&[("destination", name), ("cause", cause)], count.load(Relaxed) as f64);
         }
-        for (result, count) in [("sent", &counts.retries), ("over_budget", &counts.retries_over_budget)] {
-            retries.push(&[("destination", name), ("result", result)], count.load(Relaxed) as f64);
+    }
+    for (name, table) in snapshot.tables() {
+        let counts = table.budgets.iter().map(|budget| budget.counts());
+        let [sent, over_budget] = counts
+            .fold([0, 0], |[granted, refused], counts| [granted + counts.granted, refused + counts.refused]);
+        for (result, count) in [("sent", sent), ("over_budget", over_budget)] {
+            retries.push(&[("destination", name), ("result", result)], count as f64);
         }
     }
     vec![in_flight, limit, overflows, fallbacks, retries]
@@ -156,38 +161,36 @@ fn breakers(snapshot: &Snapshot) -> Vec<Family> {
     let mut suppressed =
         Family::counter("weft_breaker_suppressed_total", "Ejections refused because too many were out.");
     let mut outcomes = Family::counter("weft_breaker_outcomes_total", "Outcomes that a breaker took in.");
-    for cluster in snapshot.clusters.values() {
-        let endpoints = cluster.endpoints.iter().map(|endpoint| &endpoint.accrual);
-        for accrual in cluster.target.iter().chain(endpoints) {
-            let Accrual { scope, destination, endpoint, breaker, counts, .. } = accrual.as_ref();
-            let endpoint = endpoint.map(|endpoint| endpoint.to_string()).unwrap_or_default();
-            let labels = [
-                ("scope", scope_label(*scope)),
-                ("destination", destination.as_ref()),
-                ("endpoint", endpoint.as_str()),
-            ];
-            let with = |name, value| [labels.as_slice(), &[(name, value)]].concat();
-            let level = match breaker.state() {
-                State::Closed => 0.0,
-                State::HalfOpen => 1.0,
-                State::Open => 2.0,
-            };
-            state.push(&labels, level);
-            for (reason, count) in TRIP_REASONS.iter().zip(&counts.trips) {
-                trips.push(&with("reason", reason), count.load(Relaxed) as f64);
-            }
-            for (result, count) in [("success", &counts.probes_succeeded), ("failure", &counts.probes_failed)]
-            {
-                probes.push(&with("result", result), count.load(Relaxed) as f64);
-            }
-            let tally = breaker.view().tally;
-            rejected.push(&labels, tally.rejected as f64);
-            suppressed.push(&labels, counts.suppressed.load(Relaxed) as f64);
-            for (outcome, count) in
-                [("ok", tally.ok), ("err", tally.err), ("ignored", tally.ignored), ("stale", tally.stale)]
-            {
-                outcomes.push(&with("outcome", outcome), count as f64);
-            }
+    let targets = snapshot.guards().into_values().filter_map(|guard| guard.target.as_ref());
+    let endpoints = snapshot.clusters.values().flat_map(|cluster| cluster.endpoints.iter());
+    for accrual in targets.chain(endpoints.map(|endpoint| &endpoint.accrual)) {
+        let Accrual { scope, destination, endpoint, breaker, counts, .. } = accrual.as_ref();
+        let endpoint = endpoint.map(|endpoint| endpoint.to_string()).unwrap_or_default();
+        let labels = [
+            ("scope", scope_label(*scope)),
+            ("destination", destination.as_ref()),
+            ("endpoint", endpoint.as_str()),
+        ];
+        let with = |name, value| [labels.as_slice(), &[(name, value)]].concat();
+        let level = match breaker.state() {
+            State::Closed => 0.0,
+            State::HalfOpen => 1.0,
+            State::Open => 2.0,
+        };
+        state.push(&labels, level);
+        for (reason, count) in TRIP_REASONS.iter().zip(&counts.trips) {
+            trips.push(&with("reason", reason), count.load(Relaxed) as f64);
+        }
+        for (result, count) in [("success", &counts.probes_succeeded), ("failure", &counts.probes_failed)] {
+            probes.push(&with("result", result), count.load(Relaxed) as f64);
+        }
+        let tally = breaker.view().tally;
+        rejected.push(&labels, tally.rejected as f64);
+        suppressed.push(&labels, counts.suppressed.load(Relaxed) as f64);
+        for (outcome, count) in
+            [("ok", tally.ok), ("err", tally.err), ("ignored", tally.ignored), ("stale", tally.stale)]
+        {
+            outcomes.push(&with("outcome", outcome), count as f64);
         }
     }
     vec![state, trips, probes, rejected, suppressed, outcomes]

@@ -26,6 +26,7 @@ mod outbound;
 mod probe;
 // What a request carries along, and what its thread has.
 mod exchange;
+mod admission;
 mod worker;
 // What a request asks; where both roads meet.
 mod expose;
@@ -37,6 +38,7 @@ mod retry;
 mod cluster;
 mod balance;
 mod upstream;
+mod guard;
 mod accrual;
 pub mod breaker;
 mod http;

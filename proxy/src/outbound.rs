@@ -6,10 +6,7 @@
 use std::{
     cell::RefCell,
     rc::Rc,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering::Relaxed},
-    },
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -20,12 +17,12 @@ use tokio::time::{sleep, timeout, timeout_at};
 use weft_api::{circuit_breaker::FallbackCause, names};
 
 use crate::{
-    accrual::Open,
+    admission::Admission,
     balance::{Endpoint, Picked},
-    breaker::{Event, Outcome, Retryable, Verdict, classify},
-    cluster::{Cluster, Counts},
+    breaker::{Event, Outcome, Retryable, Verdict},
+    cluster::Cluster,
     deadline,
-    exchange::{Admission, Direction, Exchange, Held, grpc_status},
+    exchange::{Direction, Exchange, Held, grpc_status},
     fault::{Blame, Fault},
     http::{
         body::Watched,
@@ -35,7 +32,7 @@ use crate::{
     retry::Decision,
     route::{Action, Forward, Table},
     snapshot::Destination,
-    upstream::{ConnectError, Lease, SendError},
+    upstream::{ConnectError, SendError},
     worker::Worker,
 };
 
@@ -72,6 +69,7 @@ fn local(mut exchange: Exchange, response: Response<Bytes>) -> Response<Watched<
 }
 
 /// What the caller gets.
+#[expect(clippy::large_enum_variant, reason = "made once per request, where a box would cost an allocation")]
 enum Answer {
     Upstream(Response<Incoming>, Held),
     Local(Response<Bytes>),
@@ -208,21 +206,9 @@ impl<'a> Tries<'a> {
         let left = self.deadline.map(|deadline| deadline.saturating_duration_since(now));
         let (method, tries) = (&self.request.method, self.exchange.tries);
         let random = &mut *self.worker.random.borrow_mut();
-        let count = |counter: fn(&Counts) -> &AtomicU64| {
-            if let Some(cluster) = &tried.cluster {
-                counter(&cluster.counts).fetch_add(1, Relaxed);
-            }
-        };
         match rule.decide(tried.verdict.retryable, method, tries, left, now, random) {
-            Decision::After(pause) => {
-                count(|counts| &counts.retries);
-                Some(pause)
-            }
-            Decision::OverBudget => {
-                count(|counts| &counts.retries_over_budget);
-                None
-            }
-            Decision::GiveUp => None,
+            Decision::After(pause) => Some(pause),
+            Decision::OverBudget | Decision::GiveUp => None,
         }
     }
 
@@ -237,9 +223,11 @@ impl<'a> Tries<'a> {
             Ok(_) if failed => Some(FallbackCause::Failure),
             _ => None,
         };
-        let canned = cause
-            .zip(tried.cluster.as_ref())
-            .and_then(|(cause, cluster)| Some((cause, cluster.fall_back(cause)?)));
+        // The nearest to the caller that gives one.
+        let guards = self.forward.guard.iter().chain(tried.cluster.iter().map(|cluster| &cluster.guard));
+        let canned = cause.and_then(|cause| {
+            guards.map(|guard| guard.fall_back(cause)).find_map(|answer| Some((cause, answer?)))
+        });
         if let Some((cause, response)) = canned {
             self.exchange.fallback = Some(cause);
             self.exchange.fault = tried.result.err();
@@ -266,13 +254,12 @@ impl<'a> Tries<'a> {
             Ok(request) => request,
             Err(fault) => return Try::refused(fault, Some(cluster)),
         };
-        let sending = self.worker.pools.send(&peer, request, &cluster.limits);
+        let sending = self.worker.pools.send(&peer, request, &cluster.guard.limits);
         let sent = match self.try_deadline(admission.sent) {
             None => Ok(sending.await),
             Some(at) => timeout_at(at.into(), sending).await,
         };
         let now = Instant::now();
-        admission.headers = Some(now);
         let (event, fault) = match &sent {
             Ok(Ok((response, _))) => {
                 (response_event(response, now.saturating_duration_since(admission.sent)), None)
@@ -283,13 +270,17 @@ impl<'a> Tries<'a> {
             }
             Err(_) => (Event::PerTryTimeout, Some(Fault::TryTimeout)),
         };
-        let verdict = classify(event, &cluster.failures, self.worker.is_starved(now));
+        let starved = self.worker.is_starved(now);
+        let verdict = admission.verdict(event, starved);
         let result = match (fault, sent) {
-            (None, Ok(Ok((response, lease)))) => Ok(keep(admission, verdict, response, lease, now)),
+            (None, Ok(Ok((response, lease)))) => {
+                admission.respond(event, starved, now, response.body().is_end_stream());
+                Ok((response, Held { lease, admission: Some(admission) }))
+            }
             (fault, sent) => {
-                admission.settle(now, verdict.outcome);
+                admission.report(event, starved, now);
                 if let Ok(Err(error)) = sent {
-                    tracing::debug!(destination = %cluster.name, address = %peer.address, %error, "try failed");
+                    tracing::debug!(destination = %cluster.name(), address = %peer.address, %error, "try failed");
                 }
                 Err(fault.unwrap_or(Fault::UpstreamReset))
             }
@@ -297,37 +288,19 @@ impl<'a> Tries<'a> {
         Try { result, verdict, cluster: Some(cluster) }
     }
 
-    /// Target breaker, limits, endpoint with its breaker: in this order, so that an open breaker costs nothing.
+    /// Guard of the route, guard of the backend, endpoint with its breaker: in this order, so that an open breaker costs
+    /// nothing.
     fn admit(&mut self, cluster: &Arc<Cluster>) -> Result<Admission, Fault> {
         let now = Instant::now();
-        let target_pass = match cluster.target.as_ref().map(|target| target.acquire(now)) {
-            None => None,
-            Some(Ok(pass)) => pass,
-            Some(Err(Open { retry_after })) => return Err(Fault::BreakerOpen { retry_after }),
-        };
-        let permit = cluster.limits.requests.try_acquire().ok();
-        if permit.is_none() {
-            cluster.counts.overflows.fetch_add(1, Relaxed);
-            if !cluster.audit {
-                return Err(Fault::Overflow);
-            }
-        }
+        let route = self.forward.guard.as_ref().map(|guard| guard.enter(now)).transpose()?;
+        let backend = cluster.guard.enter(now)?;
         let random = &mut *self.worker.random.borrow_mut();
         let Picked { endpoint, pass, in_flight } =
             cluster.endpoints.pick(now, random, &self.tried).ok_or(Fault::NoEndpoint)?;
         if self.rule().is_some() {
             self.tried.push(Arc::clone(&endpoint));
         }
-        Ok(Admission {
-            cluster: Arc::clone(cluster),
-            endpoint,
-            target_pass,
-            endpoint_pass: pass,
-            permit,
-            in_flight,
-            sent: now,
-            headers: None,
-        })
+        Ok(Admission { route, backend, endpoint, pass, _in_flight: in_flight, sent: now, headers: None })
     }
 
     /// The request as this try sends it.
@@ -354,24 +327,6 @@ impl<'a> Tries<'a> {
         let per_try = self.rule().and_then(|rule| rule.per_try_timeout).map(|timeout| sent + timeout);
         per_try.into_iter().chain(self.deadline).min()
     }
-}
-
-/// Keeps what the response holds. A failure, and what a probe has found out, is reported now; that all is well only when
-/// the body has ended well.
-fn keep(
-    mut admission: Admission,
-    verdict: Verdict,
-    response: Response<Incoming>,
-    lease: Lease,
-    now: Instant,
-) -> (Response<Incoming>, Held) {
-    if verdict.outcome == Outcome::Success {
-        admission.endpoint.load.observe(now.saturating_duration_since(admission.sent), now);
-    }
-    if verdict.outcome != Outcome::Success || admission.is_probe() || response.body().is_end_stream() {
-        admission.settle(now, verdict.outcome);
-    }
-    (response, Held { lease, admission: Some(admission) })
 }
 
 fn response_event(response: &Response<Incoming>, headers_after: Duration) -> Event {

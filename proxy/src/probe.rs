@@ -22,16 +22,17 @@ pub async fn run(worker: Rc<Worker>) {
     loop {
         tokio::time::sleep(TICK).await;
         let now = Instant::now();
-        for cluster in worker.shared.snapshots.load().clusters.values() {
-            if let Some(target) = &cluster.target {
-                target.poll(now);
-            }
+        let snapshot = worker.shared.snapshots.load();
+        for target in snapshot.guards().values().filter_map(|guard| guard.target.as_ref()) {
+            target.poll(now);
+        }
+        for cluster in snapshot.clusters.values() {
             for endpoint in
                 cluster.endpoints.iter().filter(|endpoint| endpoint.accrual.breaker.state() != State::Closed)
             {
                 if let Some(pass) = endpoint.accrual.acquire_connect(now) {
                     let (worker, endpoint) = (Rc::clone(&worker), Arc::clone(endpoint));
-                    let (limits, failures) = (cluster.limits.clone(), cluster.failures.clone());
+                    let (limits, failures) = (cluster.guard.limits.clone(), cluster.guard.failures.clone());
                     let tasks = worker.tasks.clone();
                     tasks.spawn_local("probe", async move {
                         let outcome = match connect(&worker, &endpoint, &limits).await {

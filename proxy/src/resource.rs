@@ -23,7 +23,7 @@ use weft_xds::{
     upstream_http::{HttpProtocolOptions, http_protocol_options},
 };
 
-use crate::{cluster, http::serve::Version};
+use crate::{guard::Fallback, http::serve::Version};
 
 pub use routes::{Action, RouteSpec, Routes};
 
@@ -63,13 +63,28 @@ pub struct InboundSpec {
     pub version: Version,
 }
 
+/// A circuit breaker policy, checked.
+#[derive(Debug)]
+pub struct GuardSpec {
+    /// As it was written; the defaults where there is none.
+    pub policy: CircuitBreaker,
+    /// The canned answer, ready to be sent.
+    pub fallback: Option<Fallback>,
+}
+
+impl GuardSpec {
+    fn new(policy: CircuitBreaker) -> Result<Self, String> {
+        policy.validate().map_err(|violation| format!("circuitBreaker.{violation}"))?;
+        let fallback = policy.fallback.as_ref().map(Fallback::new).transpose();
+        Ok(Self { fallback: fallback.map_err(|error| format!("circuitBreaker.{error}"))?, policy })
+    }
+}
+
 /// A backend, less its endpoints.
 #[derive(Debug)]
 pub struct ClusterSpec {
-    /// Its policy; the defaults where there is none.
-    pub policy: CircuitBreaker,
-    /// The canned answer, checked.
-    pub fallback: Option<cluster::Fallback>,
+    /// What stands before it.
+    pub guard: GuardSpec,
     /// What endpoints without a sidecar speak.
     pub version: Version,
 }
@@ -186,14 +201,7 @@ fn cluster(message: &ClusterMessage) -> Result<ClusterSpec, String> {
     let policy = metadata
         .circuit_breaker
         .unwrap_or_else(|| CircuitBreaker { limits: limits(message), ..Default::default() });
-    policy.validate().map_err(|violation| format!("circuitBreaker.{violation}"))?;
-    let fallback = policy
-        .fallback
-        .as_ref()
-        .map(cluster::Fallback::new)
-        .transpose()
-        .map_err(|error| error.to_string())?;
-    Ok(ClusterSpec { policy, fallback, version: upstream_version(message)? })
+    Ok(ClusterSpec { guard: GuardSpec::new(policy)?, version: upstream_version(message)? })
 }
 
 fn limits(message: &ClusterMessage) -> Limits {

@@ -7,7 +7,12 @@ use http::{HeaderName, Method, request::Parts};
 use rand::Rng;
 use regex::Regex;
 
-use crate::{cluster::Cluster, retry, telemetry::requests::Series};
+use crate::{
+    cluster::Cluster,
+    guard::Guard,
+    retry::{self, budget::Budget},
+    telemetry::requests::Series,
+};
 
 /// The rules of one service port.
 pub struct Table {
@@ -15,6 +20,8 @@ pub struct Table {
     pub name: Arc<str>,
     /// In order of precedence.
     pub routes: Vec<Arc<Route>>,
+    /// The retry budgets of the routes, each once.
+    pub budgets: Vec<Arc<Budget>>,
 }
 
 /// One rule.
@@ -39,6 +46,8 @@ pub enum Action {
 
 /// Where to, and how persistently.
 pub struct Forward {
+    /// What stands before the route itself, if a policy is attached to it.
+    pub guard: Option<Arc<Guard>>,
     /// Backends and their weights.
     pub backends: Backends,
     /// For response headers, retries included. `None` = no limit.
@@ -102,11 +111,19 @@ impl Table {
 
     /// Every backend that exists.
     pub fn clusters(&self) -> impl Iterator<Item = &Arc<Cluster>> {
-        let forwards = self.routes.iter().filter_map(|route| match &route.action {
+        self.forwards().flat_map(|forward| &forward.backends.list).filter_map(|(_, cluster)| cluster.as_ref())
+    }
+
+    /// What stands before single routes.
+    pub fn guards(&self) -> impl Iterator<Item = &Arc<Guard>> {
+        self.forwards().filter_map(|forward| forward.guard.as_ref())
+    }
+
+    fn forwards(&self) -> impl Iterator<Item = &Forward> {
+        self.routes.iter().filter_map(|route| match &route.action {
             Action::Forward(forward) => Some(forward),
             Action::Respond(_) => None,
-        });
-        forwards.flat_map(|forward| &forward.backends.list).filter_map(|(_, cluster)| cluster.as_ref())
+        })
     }
 }
 

@@ -8,7 +8,9 @@ use std::{
 use arc_swap::ArcSwap;
 use tokio::sync::watch;
 
-use crate::{breaker::Limits, cluster::Cluster, http::serve::Version, route::Table, upstream::Peer};
+use crate::{
+    breaker::Limits, cluster::Cluster, guard::Guard, http::serve::Version, route::Table, upstream::Peer,
+};
 
 /// What stands now.
 #[derive(Default)]
@@ -19,6 +21,24 @@ pub struct Snapshot {
     pub inbound: HashMap<u16, Inbound>,
     /// Every backend that a destination uses.
     pub clusters: BTreeMap<Arc<str>, Arc<Cluster>>,
+}
+
+impl Snapshot {
+    /// Every service port once, whatever the number of its listeners.
+    pub fn tables(&self) -> BTreeMap<&str, &Table> {
+        let tables = self.destinations.values().filter_map(|destination| match destination {
+            Destination::Service(table) => Some((table.name.as_ref(), table.as_ref())),
+            Destination::Unknown => None,
+        });
+        tables.collect()
+    }
+
+    /// Every guard once: those of backends, and those of single routes, which have names of their own.
+    pub fn guards(&self) -> BTreeMap<&str, &Arc<Guard>> {
+        let of_routes = self.tables().into_values().flat_map(Table::guards);
+        let of_backends = self.clusters.values().map(|cluster| &cluster.guard);
+        of_routes.chain(of_backends).map(|guard| (guard.name.as_ref(), guard)).collect()
+    }
 }
 
 /// What stands behind an outbound listener.

@@ -2,10 +2,12 @@ use std::time::{Duration, SystemTime};
 
 use weft_api::circuit_breaker::{Breaker, CircuitBreaker, Limits as LimitsPolicy};
 use weft_identity::{TrustDomain, authority::Authority, bundle::TrustBundle};
+use weft_xds::Kind;
 
 use super::*;
 use crate::{
-    breaker::{Failure, Outcome, State as Phase},
+    breaker::{Failure, Outcome, State, kept::KEEP},
+    resource::{ClusterSpec, EndpointSpec, Resource, Routes},
     route::Match,
     telemetry::{Telemetry, log::AccessLog},
 };
@@ -23,7 +25,7 @@ fn compiler() -> Compiler {
 
 fn route_to(clusters: &[&str]) -> Resource {
     let clusters = clusters.iter().map(|name| (1, Arc::from(*name))).collect();
-    let action = Action::Forward { clusters, timeout: None, retry: None };
+    let action = Action::Forward { clusters, timeout: None, retry: None, guard: None };
     Resource::Routes(Arc::new(Routes(vec![RouteSpec {
         name: "default".into(),
         matches: Match::default(),
@@ -32,7 +34,8 @@ fn route_to(clusters: &[&str]) -> Resource {
 }
 
 fn cluster(policy: CircuitBreaker) -> Resource {
-    Resource::Cluster(Arc::new(ClusterSpec { policy, fallback: None, version: Version::Http1 }))
+    let guard = GuardSpec { policy, fallback: None };
+    Resource::Cluster(Arc::new(ClusterSpec { guard, version: Version::Http1 }))
 }
 
 fn endpoints(ports: &[u16]) -> Resource {
@@ -103,8 +106,8 @@ fn a_push_keeps_connections_load_and_breakers() {
         let pass = first.accrual.acquire(now).unwrap();
         first.accrual.report(pass, now, Outcome::Failure(Failure::Connect));
     }
-    assert_eq!(first.accrual.breaker.state(), Phase::Open);
-    let permit = before.clusters[NAME].limits.requests.try_acquire().unwrap();
+    assert_eq!(first.accrual.breaker.state(), State::Open);
+    let permit = before.clusters[NAME].guard.limits.requests.try_acquire().unwrap();
 
     let limits = LimitsPolicy { max_requests: 3, ..LimitsPolicy::default() };
     let policy = CircuitBreaker { limits, target: Some(Breaker::default()), ..CircuitBreaker::default() };
@@ -115,8 +118,8 @@ fn a_push_keeps_connections_load_and_breakers() {
     let same = Arc::clone(after.clusters[NAME].endpoints.iter().next().unwrap());
     assert!(Arc::ptr_eq(&first.peer, &same.peer));
     assert_eq!(same.load.in_flight(), 1);
-    assert_eq!(same.accrual.breaker.state(), Phase::Open);
-    let requests = &after.clusters[NAME].limits.requests;
+    assert_eq!(same.accrual.breaker.state(), State::Open);
+    let requests = &after.clusters[NAME].guard.limits.requests;
     assert_eq!((requests.limit(), requests.in_flight()), (3, 1));
     drop(permit);
     assert_eq!(requests.in_flight(), 0);
@@ -138,7 +141,7 @@ fn a_flap_does_not_pardon() {
     let back = compiler.compile(&held, &gone, now + Duration::from_millis(20));
     let again = back.clusters[NAME].endpoints.iter().next().unwrap();
     assert_eq!(again.peer.address.port(), 1);
-    assert_eq!(again.accrual.breaker.state(), Phase::Open);
+    assert_eq!(again.accrual.breaker.state(), State::Open);
 }
 
 #[test]
@@ -163,8 +166,42 @@ fn what_nobody_uses_is_forgotten_after_a_while() {
     let first = compiler.compile(&held, &Snapshot::default(), now);
     held.set(Kind::Listener, LISTENER.into(), None);
     let gone = compiler.compile(&held, &first, now + KEEP / 2);
-    assert_eq!(compiler.states.len(), 1);
+    assert_eq!(compiler.backends.len(), 1);
     drop(first);
     compiler.compile(&held, &gone, now + KEEP * 2);
-    assert!(compiler.states.is_empty() && compiler.peers.is_empty());
+    assert!(compiler.backends.is_empty() && compiler.peers.is_empty());
+}
+
+#[test]
+fn a_route_s_guard_stands_beside_the_backend_s_and_keeps_its_state() {
+    let now = Instant::now();
+    let (mut compiler, mut held) = (compiler(), held(&[1]));
+    let guarded = |max_requests| {
+        let limits = LimitsPolicy { max_requests, ..LimitsPolicy::default() };
+        let policy = CircuitBreaker { limits, target: Some(Breaker::default()), ..CircuitBreaker::default() };
+        let guard = Some(Box::new(GuardSpec { policy, fallback: None }));
+        let action = Action::Forward { clusters: vec![(1, NAME.into())], timeout: None, retry: None, guard };
+        let route = RouteSpec { name: "default/shop/rule/0".into(), matches: Match::default(), action };
+        Resource::Routes(Arc::new(Routes(vec![route])))
+    };
+    held.set(Kind::Routes, NAME.into(), Some(guarded(5)));
+    let before = compiler.compile(&held, &Snapshot::default(), now);
+    let names: Vec<_> = before.guards().into_keys().map(str::to_owned).collect();
+    assert_eq!(names, [NAME, "default/shop/rule/0"]);
+    let guards = before.guards();
+    let guard = guards["default/shop/rule/0"];
+    let _entry = guard.enter(now).unwrap();
+
+    held.set(Kind::Routes, NAME.into(), Some(guarded(1)));
+    let after = compiler.compile(&held, &before, now);
+    let guards = after.guards();
+    assert!(Arc::ptr_eq(
+        guards["default/shop/rule/0"].target.as_ref().unwrap(),
+        guard.target.as_ref().unwrap()
+    ));
+    assert!(
+        guards["default/shop/rule/0"].enter(now).is_err(),
+        "the one place is taken since before the push"
+    );
+    assert!(guards[NAME].target.is_none());
 }

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use http::{HeaderName, Method, StatusCode};
 use serde::Deserialize;
 use weft_api::{
-    circuit_breaker::StatusRange,
+    circuit_breaker::{CircuitBreaker, StatusRange},
     retry::{Backoff, Retry},
 };
 use weft_xds::{
@@ -19,6 +19,7 @@ use weft_xds::{
     },
 };
 
+use super::GuardSpec;
 use crate::route::{Match, Path, Text, whole};
 
 /// The routes of a service port, in order.
@@ -47,15 +48,18 @@ pub enum Action {
         timeout: Option<Duration>,
         /// When to try again.
         retry: Option<Retry>,
+        /// What stands before the route itself.
+        guard: Option<Box<GuardSpec>>,
     },
     /// Answers with a status.
     Respond(StatusCode),
 }
 
 #[derive(Default, Deserialize)]
-#[serde(default)]
+#[serde(rename_all = "camelCase", default)]
 struct RouteMetadata {
     retry: Option<Retry>,
+    circuit_breaker: Option<CircuitBreaker>,
 }
 
 impl Routes {
@@ -83,7 +87,7 @@ fn route(message: &RouteMessage) -> Result<RouteSpec, String> {
     let metadata: RouteMetadata =
         metadata::read(message.metadata.as_ref()).map_err(|error| error.to_string())?.unwrap_or_default();
     let action = match &message.action {
-        Some(ActionMessage::Route(action)) => forward(action, metadata.retry)?,
+        Some(ActionMessage::Route(action)) => forward(action, metadata)?,
         Some(ActionMessage::DirectResponse(response)) => {
             let status =
                 u16::try_from(response.status).ok().and_then(|status| StatusCode::from_u16(status).ok());
@@ -97,7 +101,7 @@ fn route(message: &RouteMessage) -> Result<RouteSpec, String> {
     Ok(RouteSpec { name: message.name.as_str().into(), matches: request_match(matches)?, action })
 }
 
-fn forward(action: &RouteAction, retry: Option<Retry>) -> Result<Action, String> {
+fn forward(action: &RouteAction, metadata: RouteMetadata) -> Result<Action, String> {
     let clusters = match &action.cluster_specifier {
         Some(ClusterSpecifier::Cluster(name)) => vec![(1, name.as_str().into())],
         Some(ClusterSpecifier::WeightedClusters(weighted)) => {
@@ -108,7 +112,7 @@ fn forward(action: &RouteAction, retry: Option<Retry>) -> Result<Action, String>
         }
         None => return Err("route: cluster or weighted_clusters is needed".to_owned()),
     };
-    let retry = match retry {
+    let retry = match metadata.retry {
         Some(retry) => Some(retry),
         None => action.retry_policy.as_ref().map(standard_retry).transpose()?,
     };
@@ -118,7 +122,8 @@ fn forward(action: &RouteAction, retry: Option<Retry>) -> Result<Action, String>
     let route = duration("route.timeout", action.timeout)?.filter(|timeout| !timeout.is_zero());
     let policy = retry.as_ref().and_then(|retry| retry.timeout).map(weft_api::Duration::get);
     let timeout = route.into_iter().chain(policy).min();
-    Ok(Action::Forward { clusters, timeout, retry })
+    let guard = metadata.circuit_breaker.map(GuardSpec::new).transpose()?.map(Box::new);
+    Ok(Action::Forward { clusters, timeout, retry, guard })
 }
 
 /// The part of a retry policy that the standard can say, from a control plane that knows no other.

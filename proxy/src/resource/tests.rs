@@ -94,7 +94,7 @@ fn limits_of_another_control_plane_count() {
     let message =
         ClusterMessage { circuit_breakers: Some(CircuitBreakers { thresholds }), ..Default::default() };
     let Ok(Resource::Cluster(cluster)) = decoded(Kind::Cluster, &message) else { panic!("no cluster") };
-    assert_eq!(cluster.policy.limits, Limits { max_requests: 7, ..Limits::default() });
+    assert_eq!(cluster.guard.policy.limits, Limits { max_requests: 7, ..Limits::default() });
 }
 
 fn lb_endpoint(port: u32, health: HealthStatus, identity: Option<&str>) -> LbEndpoint {
@@ -210,4 +210,19 @@ fn garbage_is_refused_and_never_a_panic() {
         }
         assert!(decode(kind, "x", &Bytes::from_static(&[0xff; 9])).is_err(), "{kind:?}");
     }
+}
+
+#[test]
+fn a_route_carries_a_breaker_of_its_own() {
+    let breaker = |breaker| RouteMessage {
+        metadata: Some(weft(&json!({"circuitBreaker": breaker}))),
+        ..route_to("a", route_match::PathSpecifier::Prefix("/".into()), None)
+    };
+    let Ok(Resource::Routes(routes)) = routes_of(vec![breaker(json!({"target": {"consecutive": 2}}))]) else {
+        panic!("no routes")
+    };
+    let Action::Forward { guard: Some(guard), .. } = &routes.0[0].action else { panic!("no guard") };
+    assert_eq!(guard.policy.target.map(|target| target.consecutive), Some(2));
+    let error = routes_of(vec![breaker(json!({"target": {"failurePercent": 101}}))]).unwrap_err();
+    assert!(error.contains("circuitBreaker.target.failurePercent"), "{error}");
 }

@@ -23,12 +23,23 @@ struct State {
     policy: Policy,
     /// Originals and retries.
     window: Window,
+    counts: Counts,
+}
+
+/// What became of all retries that were asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Granted, and therefore sent.
+    pub granted: u64,
+    /// Refused.
+    pub refused: u64,
 }
 
 impl Budget {
     /// No requests yet.
     pub fn new(policy: Policy, now: Instant) -> Self {
-        Self(Mutex::new(State { policy, window: Window::new(policy.interval.get(), now) }))
+        let window = Window::new(policy.interval.get(), now);
+        Self(Mutex::new(State { policy, window, counts: Counts::default() }))
     }
 
     /// Counts an original request, at its start.
@@ -43,8 +54,16 @@ impl Budget {
         let granted = permits(&state.policy, originals, retries + 1);
         if granted {
             state.window.add(now, [0, 1]);
+            state.counts.granted += 1;
+        } else {
+            state.counts.refused += 1;
         }
         granted
+    }
+
+    /// What became of all retries so far.
+    pub fn counts(&self) -> Counts {
+        self.lock().counts
     }
 
     /// Applies another policy; what was counted stays.

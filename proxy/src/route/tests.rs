@@ -2,6 +2,7 @@ use http::Request;
 use rand::{SeedableRng, rngs::SmallRng};
 
 use super::*;
+use crate::balance::Endpoints;
 
 fn parts(method: &str, target: &str, headers: &[(&str, &str)]) -> Parts {
     let mut request = Request::builder().method(method).uri(target);
@@ -71,13 +72,15 @@ fn an_expression_without_bound_is_refused() {
 
 #[test]
 fn backends_share_by_weight() {
-    let cluster = |name: &str| Some(Arc::new(Cluster::for_tests(name)));
+    let cluster = |name: &str| {
+        Some(Arc::new(Cluster { guard: Guard::for_tests(name), endpoints: Endpoints::default() }))
+    };
     let backends =
         Backends::new(vec![(1, cluster("a")), (0, cluster("never")), (3, cluster("b")), (4, None)]);
     let mut random = SmallRng::seed_from_u64(1);
     let mut counts = std::collections::HashMap::new();
     for _ in 0..80_000 {
-        let name = backends.pick(&mut random).map_or("missing", |cluster| &cluster.name);
+        let name = backends.pick(&mut random).map_or("missing", |cluster| cluster.name());
         *counts.entry(name.to_owned()).or_insert(0_i32) += 1;
     }
     assert_eq!(counts.len(), 3);
@@ -90,6 +93,6 @@ fn backends_share_by_weight() {
 fn without_weight_there_is_no_backend() {
     let mut random = SmallRng::seed_from_u64(1);
     assert!(Backends::new(vec![]).pick(&mut random).is_none());
-    let one = Some(Arc::new(Cluster::for_tests("a")));
+    let one = Some(Arc::new(Cluster { guard: Guard::for_tests("a"), endpoints: Endpoints::default() }));
     assert!(Backends::new(vec![(0, one)]).pick(&mut random).is_none());
 }
