@@ -53,7 +53,7 @@ pub struct PortView {
     pub port: ServicePort,
     /// Routes that are attached to it, by seniority.
     pub routes: Vec<RouteView>,
-    /// The circuit breaker that applies.
+    /// The circuit breaker of its cluster.
     pub circuit_breaker: Option<Arc<Object<Policy<CircuitBreaker>>>>,
     /// The retry policy that applies where no route has its own.
     pub retry: Option<Arc<Object<Policy<Retry>>>>,
@@ -64,8 +64,17 @@ pub struct PortView {
 pub struct RouteView {
     /// The route.
     pub route: Arc<Object<HttpRouteSpec>>,
-    /// The retry policy that is attached to each of its rules, if any.
-    pub retries: Vec<Option<Arc<Object<Policy<Retry>>>>>,
+    /// What is attached to each of its rules.
+    pub rules: Vec<RuleView>,
+}
+
+/// The policies that are attached to a rule of a route, or to the route as a whole.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct RuleView {
+    /// The circuit breaker that stands before the services'.
+    pub circuit_breaker: Option<Arc<Object<Policy<CircuitBreaker>>>>,
+    /// The retry policy that takes the place of the service's.
+    pub retry: Option<Arc<Object<Policy<Retry>>>>,
 }
 
 /// Follows every reference of `store`.
@@ -82,7 +91,7 @@ pub fn resolve(store: &Store) -> Resolved {
         let ports = service.spec.ports.iter().filter(|port| port.protocol == Transport::Tcp);
         let ports = ports.map(|port| PortView {
             port: port.clone(),
-            routes: attached(routes.get(name).map_or(&[], Vec::as_slice), service, port, &retries),
+            routes: attached(routes.get(name).map_or(&[], Vec::as_slice), service, port, &breakers, &retries),
             circuit_breaker: breakers.of_port(name, port),
             retry: retries.of_port(name, port),
         });
@@ -131,6 +140,7 @@ fn attached(
     routes: &[Arc<Object<HttpRouteSpec>>],
     service: &Object<ServiceSpec>,
     port: &ServicePort,
+    breakers: &Attachments<Policy<CircuitBreaker>>,
     retries: &Attachments<Policy<Retry>>,
 ) -> Vec<RouteView> {
     let applies = |route: &&Arc<Object<HttpRouteSpec>>| {
@@ -139,9 +149,12 @@ fn attached(
             .filter(|parent| parent.name == service.metadata.name)
             .any(|parent| references::names_port(parent, port))
     };
-    let views = routes.iter().filter(applies).map(|route| RouteView {
-        retries: route.spec.rules.iter().map(|rule| retries.of_rule(&route.metadata, rule)).collect(),
-        route: route.clone(),
+    let views = routes.iter().filter(applies).map(|route| {
+        let rules = route.spec.rules.iter().map(|rule| RuleView {
+            circuit_breaker: breakers.of_rule(&route.metadata, rule),
+            retry: retries.of_rule(&route.metadata, rule),
+        });
+        RouteView { rules: rules.collect(), route: route.clone() }
     });
     views.collect()
 }

@@ -2,9 +2,11 @@
 
 mod decode;
 mod directory;
+mod flaw;
 mod problem;
 mod reading;
 mod spelling;
+mod unheeded;
 mod validate;
 
 use std::path::Path;

@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 use weft_api::{
+    circuit_breaker::CircuitBreaker,
     gateway::{BackendRef, Match, PathMatchKind, Rule, ValueMatch, ValueMatchKind},
     object::Metadata,
     retry::Retry,
@@ -25,7 +26,7 @@ use weft_xds::{
 
 use super::Draft;
 use crate::{
-    resolve::{PortView, RouteView},
+    resolve::{PortView, RuleView},
     snapshot,
     store::ObjectName,
 };
@@ -34,9 +35,14 @@ use precedence::Candidate;
 /// Name of the only route of a port to which no HTTPRoute is attached.
 const DEFAULT_ROUTE: &str = "default";
 
-#[derive(Serialize)]
+/// What the fields of a route that others know cannot say.
+#[derive(Clone, Copy, Serialize)]
+#[serde(rename_all = "camelCase")]
 struct Extra<'a> {
-    retry: &'a Retry,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    circuit_breaker: Option<&'a CircuitBreaker>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry: Option<&'a Retry>,
 }
 
 pub(super) fn draft(service: &ObjectName, port: &PortView) -> Draft {
@@ -44,7 +50,8 @@ pub(super) fn draft(service: &ObjectName, port: &PortView) -> Draft {
     let routes = if port.routes.is_empty() {
         let retry = port.retry.as_ref().map(|policy| policy.spec.settings.clone());
         let action = forward(ClusterSpecifier::Cluster(name.clone()), None, retry.as_ref());
-        vec![route(DEFAULT_ROUTE.to_owned(), matcher(&Match::default()), action, retry.as_ref())]
+        let extra = Extra { circuit_breaker: None, retry: retry.as_ref() };
+        vec![route(DEFAULT_ROUTE.to_owned(), matcher(&Match::default()), action, extra)]
     } else {
         precedence::sorted(&port.routes).iter().map(|candidate| candidate_route(candidate, port)).collect()
     };
@@ -61,10 +68,11 @@ pub(super) fn draft(service: &ObjectName, port: &PortView) -> Draft {
 }
 
 fn candidate_route(candidate: &Candidate, port: &PortView) -> Route {
-    let RouteView { route: object, retries } = candidate.view;
+    let object = &candidate.view.route;
+    let RuleView { circuit_breaker, retry } = candidate.policies;
     let name = format!("{}/rule/{}", ObjectName::of(&object.metadata), candidate.rule_index);
     // A policy of the route wins over that of the service, and the route's own word over both.
-    let attached = retries.get(candidate.rule_index).and_then(Option::as_ref).or(port.retry.as_ref());
+    let attached = retry.as_ref().or(port.retry.as_ref());
     let retry = retries::of_rule(candidate.rule, attached.map(|policy| &policy.spec.settings));
     let action = match backends(candidate.rule, &object.metadata) {
         Some(clusters) => {
@@ -73,17 +81,19 @@ fn candidate_route(candidate: &Candidate, port: &PortView) -> Route {
         }
         None => Action::DirectResponse(DirectResponseAction { status: 500, body: None }),
     };
-    route(name, matcher(&candidate.one), action, retry.as_ref())
+    // The service's own breaker stays with its cluster: both apply.
+    let circuit_breaker = circuit_breaker.as_ref().map(|policy| &policy.spec.settings);
+    route(name, matcher(&candidate.one), action, Extra { circuit_breaker, retry: retry.as_ref() })
 }
 
-fn route(name: String, matcher: RouteMatch, action: Action, retry: Option<&Retry>) -> Route {
+fn route(name: String, matcher: RouteMatch, action: Action, extra: Extra) -> Route {
+    let says_something = extra.circuit_breaker.is_some() || extra.retry.is_some();
     Route {
         name,
         r#match: Some(matcher),
         action: Some(action),
-        metadata: retry.map(|retry| {
-            metadata::write(&Extra { retry })
-                .expect("a policy is an object, and its whole numbers have 32 bits")
+        metadata: says_something.then(|| {
+            metadata::write(&extra).expect("a policy is an object, and its whole numbers have 32 bits")
         }),
     }
 }

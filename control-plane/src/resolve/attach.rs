@@ -54,15 +54,14 @@ impl<P> Attachments<Policy<P>> {
         for policy in policies {
             let object = ObjectKey { kind, name: ObjectName::of(&policy.metadata) };
             for (index, reference) in policy.spec.target_refs.iter().enumerate() {
-                let found =
-                    target(store, kind, &policy.metadata, reference).and_then(|target| {
-                        match by_target.get(&target) {
-                            Some(elder) if !Arc::ptr_eq(elder, policy) => {
-                                Err(conflicted(&target, &elder.metadata))
-                            }
-                            _ => Ok(target),
+                let found = target(store, &policy.metadata, reference).and_then(|target| {
+                    match by_target.get(&target) {
+                        Some(elder) if !Arc::ptr_eq(elder, policy) => {
+                            Err(conflicted(&target, &elder.metadata))
                         }
-                    });
+                        _ => Ok(target),
+                    }
+                });
                 match found {
                     Ok(target) => drop(by_target.insert(target, policy.clone())),
                     Err(flaw) => findings.push(flaw.at(&object, &format!("spec.targetRefs[{index}]"))),
@@ -108,23 +107,11 @@ fn conflicted(target: &Target, elder: &Metadata) -> Flaw {
 }
 
 /// The target that `reference` names, in the namespace of its policy.
-fn target(
-    store: &Store,
-    policy: ObjectKind,
-    metadata: &Metadata,
-    reference: &TargetRef,
-) -> Result<Target, Flaw> {
-    let name = ObjectName::new(&metadata.namespace, &reference.name);
+fn target(store: &Store, policy: &Metadata, reference: &TargetRef) -> Result<Target, Flaw> {
+    let name = ObjectName::new(&policy.namespace, &reference.name);
     let section = reference.section_name.clone();
     match (reference.group.as_str(), reference.kind.as_str()) {
         ("", "Service") => service(store, name, section),
-        (gateway::GROUP, "HTTPRoute") if policy == ObjectKind::CircuitBreakerPolicy => {
-            Err(Flaw::unsupported(
-                "kind",
-                "is HTTPRoute; a CircuitBreakerPolicy for a route is not supported yet".to_owned(),
-                "attach it to the Service",
-            ))
-        }
         (gateway::GROUP, "HTTPRoute") => route(store, name, section),
         (group, kind) => Err(Flaw::unsupported(
             "kind",

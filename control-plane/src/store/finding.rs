@@ -40,6 +40,8 @@ pub enum Reason {
     OutOfRange,
     /// Known to the standard, and not carried yet.
     NotSupported,
+    /// Has no effect where it stands.
+    Unheeded,
     /// An object that is there already.
     Duplicate,
     /// A reference to what is not there.

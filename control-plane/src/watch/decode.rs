@@ -5,9 +5,9 @@ use std::sync::Arc;
 use serde::de::DeserializeOwned;
 use weft_api::{Object, object::Metadata, policy::Policy};
 
-use super::{spelling::nearest, validate};
+use super::{flaw::Flaw, spelling::nearest, validate};
 use crate::{
-    document::{Cause, Mistake, Node, Value},
+    document::{Node, Value},
     store::{AnyObject, ObjectKey, ObjectKind, ObjectName, Reason},
 };
 
@@ -24,16 +24,6 @@ pub(super) struct Rejected {
     /// Which object it would be, as far as it says.
     pub(super) key: Option<ObjectKey>,
     pub(super) flaw: Box<Flaw>,
-}
-
-/// What is wrong with a document.
-#[derive(Debug)]
-pub(super) struct Flaw {
-    pub(super) line: u32,
-    pub(super) field: String,
-    pub(super) reason: Reason,
-    pub(super) message: String,
-    pub(super) hint: String,
 }
 
 /// Reads a document: an object, or a `List` of them.
@@ -163,41 +153,4 @@ fn policy<P: DeserializeOwned>(mut spec: Node) -> Result<Policy<P>, Flaw> {
 
 fn read<T: DeserializeOwned>(node: &Node, at: &str) -> Result<T, Flaw> {
     node.decode().map_err(|mistake| Flaw::from(mistake).below(at))
-}
-
-impl Flaw {
-    /// What is wrong with `field` of `node`.
-    pub(super) fn new(node: &Node, field: &str, reason: Reason, message: &str) -> Self {
-        let line = node.line_of(field);
-        Self { line, field: field.to_owned(), reason, message: message.to_owned(), hint: String::new() }
-    }
-
-    pub(super) fn hint(self, hint: impl Into<String>) -> Self {
-        Self { hint: hint.into(), ..self }
-    }
-
-    fn below(self, at: &str) -> Self {
-        let joint =
-            if at.is_empty() || self.field.is_empty() || self.field.starts_with('[') { "" } else { "." };
-        Self { field: format!("{at}{joint}{}", self.field), ..self }
-    }
-}
-
-impl From<Mistake> for Flaw {
-    fn from(mistake: Mistake) -> Self {
-        let Mistake { line, field, cause } = mistake;
-        let (reason, message, hint) = match cause {
-            Cause::Missing => (Reason::MissingField, "is missing".to_owned(), String::new()),
-            Cause::Value(message) => (Reason::WrongType, message, String::new()),
-            Cause::Unknown { known } => {
-                let name = field.rsplit('.').next().unwrap_or_default();
-                let hint = match nearest(name, known.iter().copied()) {
-                    Some(meant) => format!("did you mean `{meant}`?"),
-                    None => format!("known here are {}", known.join(", ")),
-                };
-                (Reason::UnknownField, "is not a field that is known here".to_owned(), hint)
-            }
-        };
-        Self { line, field, reason, message, hint }
-    }
 }

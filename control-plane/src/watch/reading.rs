@@ -7,8 +7,10 @@ use std::{
 };
 
 use super::{
-    decode::{Flaw, Located, Rejected, decode},
+    decode::{Located, Rejected, decode},
+    flaw::Flaw,
     problem::Problem,
+    unheeded,
 };
 use crate::{
     document,
@@ -80,7 +82,8 @@ impl Reading {
         for (_, located) in owners.values() {
             store.apply(&located.object);
         }
-        for finding in resolve(&store).findings {
+        let unheeded = owners.values().flat_map(|(_, located)| unheeded::check(located));
+        for finding in resolve(&store).findings.into_iter().chain(unheeded) {
             let Some((path, located)) = owners.get(&finding.object) else { continue };
             problems.push(Problem {
                 file: path.to_path_buf(),

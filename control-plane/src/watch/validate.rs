@@ -12,7 +12,7 @@ use weft_api::{
     workload::WorkloadSpec,
 };
 
-use super::decode::Flaw;
+use super::flaw::Flaw;
 use crate::{
     document::Node,
     store::{AnyObject, ObjectKind, Reason},

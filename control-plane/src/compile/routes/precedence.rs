@@ -4,11 +4,12 @@ use std::cmp::Reverse;
 
 use weft_api::gateway::{Match, PathMatchKind, Rule};
 
-use crate::resolve::RouteView;
+use crate::resolve::{RouteView, RuleView};
 
 /// A match of a rule of a route.
 pub(super) struct Candidate<'a> {
     pub(super) view: &'a RouteView,
+    pub(super) policies: &'a RuleView,
     pub(super) rule: &'a Rule,
     pub(super) rule_index: usize,
     pub(super) one: Match,
@@ -24,11 +25,12 @@ pub(super) fn sorted(routes: &[RouteView]) -> Vec<Candidate<'_>> {
 }
 
 fn candidates(view: &RouteView) -> impl Iterator<Item = Candidate<'_>> {
-    view.route.spec.rules.iter().enumerate().flat_map(move |(rule_index, rule)| {
+    let rules = view.route.spec.rules.iter().zip(&view.rules).enumerate();
+    rules.flat_map(move |(rule_index, (rule, policies))| {
         // A rule without a match is one with a match of everything.
         let everything = rule.matches.is_empty().then(Match::default);
         let matches = rule.matches.iter().cloned().chain(everything);
-        matches.map(move |one| Candidate { view, rule, rule_index, one })
+        matches.map(move |one| Candidate { view, policies, rule, rule_index, one })
     })
 }
 

@@ -22,6 +22,15 @@ fn breaker(spec: &str) -> String {
     beside("policy.weft.dev/v1alpha1", "CircuitBreakerPolicy", &format!("spec:\n  {targets}\n  {spec}"))
 }
 
+/// A policy of the route `web`, from line 12 on; its own fields begin in line 17.
+fn breaker_of_route(spec: &str) -> String {
+    let service = "parentRefs: [{group: \"\", kind: Service, name: api}]";
+    let route = route(service).replace("name: x", "name: web");
+    let target = "targetRefs: [{group: gateway.networking.k8s.io, kind: HTTPRoute, name: web}]";
+    let policy = breaker(spec).replace("targetRefs: [{group: \"\", kind: Service, name: api}]", target);
+    format!("{route}---\n{}", policy.trim_start_matches(SERVICE).trim_start_matches("---\n"))
+}
+
 fn retry(targets: &str) -> String {
     beside("policy.weft.dev/v1alpha1", "RetryPolicy", &format!("spec:\n  targetRefs:\n  - {targets}"))
 }
@@ -85,8 +94,22 @@ fn every_kind_of_mistake_names_line_field_and_reason() {
         (
             breaker("").replace("{group: \"\", kind: Service,", "{group: gateway.networking.k8s.io, kind: HTTPRoute,"),
             10,
-            "spec.targetRefs[0].kind",
-            Reason::NotSupported,
+            "spec.targetRefs[0].name",
+            Reason::DanglingReference,
+        ),
+        (breaker_of_route("endpoint: {}"), 17, "spec.endpoint", Reason::Unheeded),
+        (
+            breaker_of_route("limits:\n    maxRequests: 1\n    maxPending: 1024"),
+            19,
+            "spec.limits.maxPending",
+            Reason::Unheeded,
+        ),
+        (breaker_of_route("limits: {maxConnections: 5}"), 17, "spec.limits.maxConnections", Reason::Unheeded),
+        (
+            breaker_of_route("").replace("name: web}]", "name: web, sectionName: rule}]"),
+            16,
+            "spec.targetRefs[0].sectionName",
+            Reason::DanglingReference,
         ),
         (
             beside("policy.weft.dev/v1alpha1", "RetryPolicy", "spec: {attempts: 1}"),
@@ -180,21 +203,41 @@ fn hints_name_what_was_meant() {
 
 #[test]
 fn of_two_policies_for_one_target_the_older_wins_and_the_other_is_told() {
-    let policy = |name: &str, created: &str| {
-        format!(
-            "apiVersion: policy.weft.dev/v1alpha1\nkind: RetryPolicy\n\
-             metadata: {{name: {name}, creationTimestamp: {created}}}\n\
-             spec: {{targetRefs: [{{group: \"\", kind: Service, name: api}}]}}\n"
-        )
-    };
-    let (young, old) = (policy("a-young", "2026-01-02T00:00:00Z"), policy("b-old", "2026-01-01T00:00:00Z"));
-    let reading = read(&[("1.yaml", SERVICE), ("2.yaml", &young), ("3.yaml", &old)]);
-    let [problem] = reading.problems() else { panic!("{:#?}", reading.problems()) };
-    assert_eq!(
-        (problem.file.to_str(), problem.line, problem.reason),
-        (Some("2.yaml"), 4, Reason::Conflicted)
-    );
-    assert!(problem.message.contains("`b-old`"), "{problem}");
+    let route = route("parentRefs: [{group: \"\", kind: Service, name: api}]\n  rules: [{name: r}]");
+    let targets = [
+        "{group: \"\", kind: Service, name: api}",
+        "{group: gateway.networking.k8s.io, kind: HTTPRoute, name: x}",
+        "{group: gateway.networking.k8s.io, kind: HTTPRoute, name: x, sectionName: r}",
+    ];
+    for (kind, target) in
+        ["RetryPolicy", "CircuitBreakerPolicy"].into_iter().flat_map(|k| targets.map(|t| (k, t)))
+    {
+        let policy = |name: &str, created: &str| {
+            format!(
+                "apiVersion: policy.weft.dev/v1alpha1\nkind: {kind}\n\
+                 metadata: {{name: {name}, creationTimestamp: {created}}}\n\
+                 spec: {{targetRefs: [{target}]}}\n"
+            )
+        };
+        let (young, old) =
+            (policy("a-young", "2026-01-02T00:00:00Z"), policy("b-old", "2026-01-01T00:00:00Z"));
+        let reading = read(&[("1.yaml", &route), ("2.yaml", &young), ("3.yaml", &old)]);
+        let [problem] = reading.problems() else { panic!("{:#?}", reading.problems()) };
+        assert_eq!(
+            (problem.file.to_str(), problem.line, problem.reason),
+            (Some("2.yaml"), 4, Reason::Conflicted)
+        );
+        assert!(problem.message.contains("`b-old`"), "{problem}");
+    }
+}
+
+#[test]
+fn a_policy_that_a_service_heeds_too_says_nothing_in_vain() {
+    let mixed = breaker_of_route("endpoint: {consecutive: 1}")
+        .replace("targetRefs: [", "targetRefs: [{group: \"\", kind: Service, name: api}, ");
+    assert_eq!(read(&[("a.yaml", &mixed)]).problems(), []);
+    let heeded = breaker_of_route("limits: {maxRequests: 1}\n  target: {consecutive: 1}\n  mode: Audit");
+    assert_eq!(read(&[("a.yaml", &heeded)]).problems(), []);
 }
 
 fn ports(reading: &Reading, name: &str) -> Option<Vec<u16>> {

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use weft_api::{Object, gateway::HttpRouteSpec, object::Metadata};
 
 use super::*;
-use crate::document;
+use crate::{document, resolve::RuleView};
 
 fn view(name: &str, created: Option<&str>, rules: &str) -> RouteView {
     let metadata = match created {
@@ -12,8 +12,8 @@ fn view(name: &str, created: Option<&str>, rules: &str) -> RouteView {
     };
     let metadata: Metadata = document::parse(&metadata).unwrap()[0].decode().unwrap();
     let spec: HttpRouteSpec = document::parse(&format!("rules: {rules}")).unwrap()[0].decode().unwrap();
-    let retries = vec![None; spec.rules.len()];
-    RouteView { route: Arc::new(Object { metadata, spec }), retries }
+    let rules = vec![RuleView::default(); spec.rules.len()];
+    RouteView { route: Arc::new(Object { metadata, spec }), rules }
 }
 
 /// Each row says what must be asked before what.
