@@ -1,8 +1,11 @@
 //! Connections in: the listeners of one worker, a task for each connection, and how all of that ends.
 
-use std::{future::Future, io, rc::Rc, sync::Arc, time::Duration};
+use std::{io, rc::Rc, sync::Arc, time::Duration};
 
+use http::{Request, Response};
+use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
+use rustls::ServerConfig;
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::Semaphore,
@@ -12,8 +15,14 @@ use weft_runtime::{Shutdown, Tasks};
 
 use crate::{
     detect::{self, Protocol},
-    http::serve::{Version, serve},
-    inbound, outbound,
+    exchange::Exchange,
+    http::{
+        body::Watched,
+        serve::{Version, serve},
+        transport::Transport,
+    },
+    inbound::{self, Caller},
+    outbound,
     worker::Worker,
 };
 
@@ -35,6 +44,25 @@ pub enum Leads {
     Outbound(Arc<str>),
 }
 
+/// What the connections of one listener need.
+struct Acceptor {
+    worker: Rc<Worker>,
+    leads: Leads,
+    tls: Arc<ServerConfig>,
+    permits: Arc<Semaphore>,
+    tasks: Tasks,
+    /// When connections end after the request that they are at.
+    ends: Shutdown,
+    /// New ones are taken for so much longer.
+    withdrawal: Duration,
+}
+
+/// Who a connection's requests come from, or where they go.
+enum Side {
+    Inbound(Caller),
+    Outbound(Arc<str>),
+}
+
 /// Accepts on all `listeners` until the process is told to end, and then until all requests have ended or `grace` is
 /// over. The inbound side goes first: while the application answers its last requests it may call others.
 pub async fn run(worker: Rc<Worker>, listeners: Vec<(TcpListener, Leads)>, grace: Duration) {
@@ -44,26 +72,14 @@ pub async fn run(worker: Rc<Worker>, listeners: Vec<(TcpListener, Leads)>, grace
     let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let tls = inbound::server_config(&worker.shared.credentials);
     for (listener, leads) in listeners {
-        let (worker, permits) = (Rc::clone(&worker), Arc::clone(&permits));
-        match leads {
-            Leads::Inbound(port) => {
-                let tls = Arc::clone(&tls);
-                let serve =
-                    move |stream| inbound::connection(Rc::clone(&worker), stream, port, Arc::clone(&tls));
-                let until = withdrawn(shutdown.clone());
-                inbound_tasks
-                    .spawn_local("listener", accept(listener, permits, inbound_tasks.clone(), until, serve));
-            }
-            Leads::Outbound(target) => {
-                let ends = outbound_shutdown.clone();
-                let serve =
-                    move |stream| from_app(Rc::clone(&worker), stream, Arc::clone(&target), ends.clone());
-                let ends = outbound_shutdown.clone();
-                let until = async move { ends.draining().await };
-                outbound_tasks
-                    .spawn_local("listener", accept(listener, permits, outbound_tasks.clone(), until, serve));
-            }
-        }
+        let (tasks, ends, withdrawal) = match leads {
+            Leads::Inbound(_) => (&inbound_tasks, &shutdown, WITHDRAWAL),
+            Leads::Outbound(_) => (&outbound_tasks, &outbound_shutdown, Duration::ZERO),
+        };
+        let (worker, tls, permits) = (Rc::clone(&worker), Arc::clone(&tls), Arc::clone(&permits));
+        let (own, ends) = (tasks.clone(), ends.clone());
+        let acceptor = Rc::new(Acceptor { worker, leads, tls, permits, tasks: own, ends, withdrawal });
+        tasks.spawn_local("listener", acceptor.run(listener));
     }
     shutdown.draining().await;
     let end = Instant::now() + grace + WITHDRAWAL;
@@ -78,64 +94,81 @@ pub async fn run(worker: Rc<Worker>, listeners: Vec<(TcpListener, Leads)>, grace
     worker.tasks.join_all(Duration::ZERO).await;
 }
 
-async fn withdrawn(shutdown: Shutdown) {
-    shutdown.draining().await;
-    sleep(WITHDRAWAL).await;
-}
-
-async fn accept<F>(
-    listener: TcpListener,
-    permits: Arc<Semaphore>,
-    tasks: Tasks,
-    until: impl Future<Output = ()>,
-    serve: impl Fn(TcpStream) -> F,
-) where
-    F: Future<Output = io::Result<()>> + 'static,
-{
-    let mut until = std::pin::pin!(until);
-    loop {
-        let accepting = async {
-            // Never closed: it lives in this function.
-            let permit = Arc::clone(&permits).acquire_owned().await.ok()?;
-            Some((listener.accept().await, permit))
+impl Acceptor {
+    async fn run(self: Rc<Self>, listener: TcpListener) {
+        let withdrawn = async {
+            self.ends.draining().await;
+            sleep(self.withdrawal).await;
         };
-        let (accepted, permit) = tokio::select! {
-            Some(accepted) = accepting => accepted,
-            () = &mut until => return,
-        };
-        match accepted {
-            Ok((stream, peer)) => {
-                // A connection that is gone already fails at its first read.
-                let _ = stream.set_nodelay(true);
-                let connection = serve(stream);
-                tasks.spawn_local("connection", async move {
-                    if let Err(error) = connection.await {
-                        tracing::debug!(%peer, %error, "connection ended");
-                    }
-                    drop(permit);
-                });
-            }
-            Err(error) => {
-                tracing::warn!(%error, "cannot accept a connection; trying again");
-                sleep(ACCEPT_PAUSE).await;
+        let mut withdrawn = std::pin::pin!(withdrawn);
+        loop {
+            let accepting = async {
+                // Never closed: whoever could close it lives in this process only.
+                let permit = Arc::clone(&self.permits).acquire_owned().await.ok()?;
+                Some((listener.accept().await, permit))
+            };
+            let (accepted, permit) = tokio::select! {
+                Some(accepted) = accepting => accepted,
+                () = &mut withdrawn => return,
+            };
+            match accepted {
+                Ok((stream, peer)) => {
+                    let acceptor = Rc::clone(&self);
+                    self.tasks.spawn_local("connection", async move {
+                        if let Err(error) = acceptor.serve(stream).await {
+                            tracing::debug!(%peer, %error, "connection ended");
+                        }
+                        drop(permit);
+                    });
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "cannot accept a connection; trying again");
+                    sleep(ACCEPT_PAUSE).await;
+                }
             }
         }
     }
+
+    /// One connection, from its first bytes to its end.
+    async fn serve(&self, stream: TcpStream) -> io::Result<()> {
+        stream.set_nodelay(true)?;
+        let (protocol, stream) = detect::detect(stream).await?;
+        let (io, version, side) = match &self.leads {
+            Leads::Inbound(port) => {
+                let tls = Arc::clone(&self.tls);
+                let (io, version, caller) =
+                    inbound::identify(&self.worker, stream, protocol, *port, tls).await?;
+                (io, version, Side::Inbound(caller))
+            }
+            Leads::Outbound(target) => {
+                (Transport::Plain(stream), from_app(protocol)?, Side::Outbound(Arc::clone(target)))
+            }
+        };
+        let (worker, side) = (Rc::clone(&self.worker), Rc::new(side));
+        let respond = move |request| respond(Rc::clone(&worker), Rc::clone(&side), request);
+        serve(TokioIo::new(io), version, self.ends.clone(), respond).await.map_err(io::Error::other)
+    }
 }
 
-/// A connection of the local application to an outbound listener.
-async fn from_app(worker: Rc<Worker>, stream: TcpStream, target: Arc<str>, ends: Shutdown) -> io::Result<()> {
-    let (protocol, stream) = detect::detect(stream).await?;
-    let version = match protocol {
-        Protocol::Http1 => Version::Http1,
-        Protocol::Http2 => Version::Http2,
-        Protocol::Tls => {
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidData,
-                "this listener takes HTTP, and the mesh adds TLS by itself: call it with http://",
-            ));
-        }
-    };
-    let respond = move |request| outbound::respond(Rc::clone(&worker), Arc::clone(&target), request);
-    serve(TokioIo::new(stream), version, ends, respond).await.map_err(io::Error::other)
+/// What the local application speaks to an outbound listener.
+fn from_app(protocol: Protocol) -> io::Result<Version> {
+    match protocol {
+        Protocol::Http1 => Ok(Version::Http1),
+        Protocol::Http2 => Ok(Version::Http2),
+        Protocol::Tls => Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            "this listener takes HTTP, and the mesh adds TLS by itself: call it with http://",
+        )),
+    }
+}
+
+async fn respond(
+    worker: Rc<Worker>,
+    side: Rc<Side>,
+    request: Request<Incoming>,
+) -> Response<Watched<Exchange>> {
+    match side.as_ref() {
+        Side::Inbound(caller) => inbound::respond(&worker, caller, request).await,
+        Side::Outbound(target) => outbound::respond(&worker, target, request).await,
+    }
 }

@@ -2,6 +2,8 @@
 
 // A server connection, drained gracefully.
 pub mod serve;
+// What it runs over.
+pub mod transport;
 // What flows after the headers.
 pub mod body;
 pub mod replay;

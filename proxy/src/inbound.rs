@@ -5,23 +5,17 @@ use std::{io, rc::Rc, sync::Arc, time::Duration};
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response, header::CONTENT_TYPE, request::Parts};
 use hyper::body::{Body, Incoming};
-use hyper_util::rt::TokioIo;
 use rustls::ServerConfig;
 use tokio::{net::TcpStream, time::timeout};
-use tokio_rustls::TlsAcceptor;
+use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use weft_api::names;
 use weft_identity::tls::{ClientCertificate, Credentials, peer_identity};
 
 use crate::{
-    detect::{self, Protocol, Rewound},
+    detect::{Protocol, Rewound},
     exchange::{Direction, Exchange, Held},
     fault::Fault,
-    http::{
-        body::Watched,
-        headers,
-        replay::RequestBody,
-        serve::{Version, serve},
-    },
+    http::{body::Watched, headers, replay::RequestBody, serve::Version, transport::Transport},
     snapshot::Inbound,
     telemetry::requests::Series,
     upstream::{ConnectError, SendError},
@@ -39,61 +33,48 @@ pub fn server_config(credentials: &Arc<Credentials>) -> Arc<ServerConfig> {
 }
 
 /// Who is at the other end of a connection, and where that is counted.
-#[derive(Clone)]
-struct Caller {
+pub struct Caller {
     /// SPIFFE id; `None` = plaintext.
     identity: Option<Arc<str>>,
     port: u16,
     requests: Arc<Series>,
 }
 
-/// Serves one connection that came in on `port`.
-pub async fn connection(
-    worker: Rc<Worker>,
-    stream: TcpStream,
+/// A connection that came in, as HTTP is served over it.
+pub type Io = Transport<Rewound<TcpStream>, Box<TlsStream<Rewound<TcpStream>>>>;
+
+/// Finds out who is at the other end of a connection that came in on `port`.
+pub async fn identify(
+    worker: &Worker,
+    stream: Rewound<TcpStream>,
+    protocol: Protocol,
     port: u16,
     tls: Arc<ServerConfig>,
-) -> io::Result<()> {
-    let (protocol, stream) = detect::detect(stream).await?;
-    match protocol {
-        Protocol::Tls => mesh(worker, stream, port, tls).await,
-        Protocol::Http1 => plaintext(worker, stream, port, Version::Http1).await,
-        Protocol::Http2 => plaintext(worker, stream, port, Version::Http2).await,
-    }
+) -> io::Result<(Io, Version, Caller)> {
+    let version = match protocol {
+        Protocol::Tls => return mesh(worker, stream, port, tls).await,
+        Protocol::Http1 => Version::Http1,
+        Protocol::Http2 => Version::Http2,
+    };
+    Ok((Transport::Plain(stream), version, Caller::new(worker, None, port)))
 }
 
 async fn mesh(
-    worker: Rc<Worker>,
+    worker: &Worker,
     stream: Rewound<TcpStream>,
     port: u16,
     tls: Arc<ServerConfig>,
-) -> io::Result<()> {
-    let stream = timeout(HANDSHAKE_TIMEOUT, TlsAcceptor::from(tls).accept(stream))
-        .await
-        .map_err(|_| io::ErrorKind::TimedOut)??;
+) -> io::Result<(Io, Version, Caller)> {
+    let accepting = TlsAcceptor::from(tls).accept(stream);
+    let stream = timeout(HANDSHAKE_TIMEOUT, accepting).await.map_err(|_| io::ErrorKind::TimedOut)??;
     let (_, session) = stream.get_ref();
     // The handshake has verified both; without them there would be no connection.
     let certificates = session.peer_certificates().ok_or(io::ErrorKind::PermissionDenied)?;
     let identity = peer_identity(certificates).map_err(io::Error::other)?;
     let version =
         if session.alpn_protocol() == Some(names::ALPN_MESH_H2) { Version::Http2 } else { Version::Http1 };
-    let identity: Arc<str> = identity.to_string().into();
-    let caller = Caller::new(&worker, Some(identity), port);
-    let shutdown = worker.shared.shutdown.clone();
-    let respond = move |request| respond(Rc::clone(&worker), caller.clone(), request);
-    serve(TokioIo::new(stream), version, shutdown, respond).await.map_err(io::Error::other)
-}
-
-async fn plaintext(
-    worker: Rc<Worker>,
-    stream: Rewound<TcpStream>,
-    port: u16,
-    version: Version,
-) -> io::Result<()> {
-    let caller = Caller::new(&worker, None, port);
-    let shutdown = worker.shared.shutdown.clone();
-    let respond = move |request| respond(Rc::clone(&worker), caller.clone(), request);
-    serve(TokioIo::new(stream), version, shutdown, respond).await.map_err(io::Error::other)
+    let caller = Caller::new(worker, Some(identity.to_string().into()), port);
+    Ok((Transport::Mesh(Box::new(stream)), version, caller))
 }
 
 impl Caller {
@@ -104,17 +85,18 @@ impl Caller {
     }
 }
 
-async fn respond(
-    worker: Rc<Worker>,
-    caller: Caller,
+/// Answers one request of `caller`.
+pub async fn respond(
+    worker: &Rc<Worker>,
+    caller: &Caller,
     request: Request<Incoming>,
 ) -> Response<Watched<Exchange>> {
     let (mut request, body) = request.into_parts();
-    let mut exchange = Exchange::begin(&worker, Direction::Inbound, &request);
+    let mut exchange = Exchange::begin(worker, Direction::Inbound, &request);
     exchange.tls = caller.identity.is_some();
     exchange.peer.clone_from(&caller.identity);
     exchange.requests = Some(Arc::clone(&caller.requests));
-    match forward(&worker, &caller, &mut exchange, &mut request, body).await {
+    match forward(worker, caller, &mut exchange, &mut request, body).await {
         Ok((response, held)) => {
             let (mut response, body) = response.into_parts();
             // A field of a response that may not be passed on is dropped, not refused.

@@ -41,13 +41,13 @@ const CONFIGURATION_WAIT: Duration = Duration::from_secs(1);
 
 /// Answers one request that came in on the listener for `target`.
 pub async fn respond(
-    worker: Rc<Worker>,
-    target: Arc<str>,
+    worker: &Rc<Worker>,
+    target: &str,
     request: Request<Incoming>,
 ) -> Response<Watched<Exchange>> {
     let (mut request, body) = request.into_parts();
-    let mut exchange = Exchange::begin(&worker, Direction::Outbound, &request);
-    match forward(&worker, &target, &mut exchange, &mut request, body).await {
+    let mut exchange = Exchange::begin(worker, Direction::Outbound, &request);
+    match forward(worker, target, &mut exchange, &mut request, body).await {
         Ok(Answer::Upstream(response, held)) => {
             let (mut response, body) = response.into_parts();
             // Nothing in a response decides about it here: a field that may not be passed on is dropped, not refused.

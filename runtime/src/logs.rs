@@ -8,8 +8,9 @@ use std::{
 
 use tracing::{Dispatch, Event, Subscriber, dispatcher};
 use tracing_subscriber::{
-    EnvFilter,
+    filter::{LevelFilter, Targets},
     fmt::{FmtContext, FormatEvent, FormatFields, MakeWriter, format::Writer},
+    layer::SubscriberExt,
     registry::LookupSpan,
 };
 
@@ -53,17 +54,22 @@ pub fn init(program: &str, format: Format, filter: &str) -> Result<(), InvalidFi
     Ok(())
 }
 
-fn parse(filter: &str) -> Result<EnvFilter, InvalidFilter> {
+/// Targets and levels only: filters by span and field need an engine for regular expressions, which every sidecar would
+/// carry.
+fn parse(filter: &str) -> Result<Targets, InvalidFilter> {
     let given = if filter.trim().is_empty() { "info" } else { filter };
-    EnvFilter::try_new(given)
-        .map_err(|error| InvalidFilter { filter: filter.to_owned(), reason: error.to_string() })
+    given.parse().map_err(|error: tracing_subscriber::filter::ParseError| InvalidFilter {
+        filter: filter.to_owned(),
+        reason: error.to_string(),
+    })
 }
 
-fn dispatch<W>(program: &str, format: Format, filter: EnvFilter, colour: bool, writer: W) -> Dispatch
+fn dispatch<W>(program: &str, format: Format, filter: Targets, colour: bool, writer: W) -> Dispatch
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer).with_ansi(colour);
+    let log =
+        tracing_subscriber::fmt().with_max_level(LevelFilter::TRACE).with_writer(writer).with_ansi(colour);
     match format {
         // `{:?}` quotes a program's name as JSON does: it holds no control characters.
         Format::Json => log
@@ -75,10 +81,12 @@ where
                 inner,
             })
             .finish()
+            .with(filter)
             .into(),
         Format::Text => log
             .map_event_format(|inner| Named { begin: format!("{program} "), instead_of: 0, inner })
             .finish()
+            .with(filter)
             .into(),
     }
 }

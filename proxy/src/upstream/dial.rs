@@ -7,6 +7,7 @@ use tokio::{net::TcpStream, time::timeout};
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
 use super::{Mesh, Peer};
+use crate::http::transport::Transport;
 
 /// A TCP connection must be there within this time.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
@@ -38,10 +39,7 @@ impl fmt::Display for ConnectError {
 }
 
 /// What a dialled connection runs over.
-pub(super) enum Io {
-    Plain(TcpStream),
-    Mesh(Box<TlsStream<TcpStream>>),
-}
+pub(super) type Io = Transport<TcpStream, Box<TlsStream<TcpStream>>>;
 
 pub(super) async fn dial(peer: &Peer) -> Result<Io, ConnectError> {
     let tcp = |error: io::Error| ConnectError::Tcp(format!("{}: {error}", peer.address).into());

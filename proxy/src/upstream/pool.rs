@@ -19,7 +19,6 @@ use hyper::{
     client::conn::{TrySendError, http1, http2},
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::io::{AsyncRead, AsyncWrite};
 use weft_runtime::Tasks;
 
 use super::{
@@ -193,16 +192,11 @@ impl Pools {
     async fn dial_http1(&self, pool: &Rc<Pool>, limits: &Limits) -> Result<Sender1, SendError> {
         let _pending = limits.pending.try_acquire().map_err(|_| SendError::Overflow)?;
         let permit = limits.connections.try_acquire().map_err(|_| SendError::Overflow)?;
-        match dial(&pool.peer).await.map_err(SendError::Connect)? {
-            Io::Plain(io) => self.start_http1(io, permit).await,
-            Io::Mesh(io) => self.start_http1(*io, permit).await,
-        }
+        let io = dial(&pool.peer).await.map_err(SendError::Connect)?;
+        self.start_http1(io, permit).await
     }
 
-    async fn start_http1<S>(&self, io: S, permit: Permit) -> Result<Sender1, SendError>
-    where
-        S: AsyncRead + AsyncWrite + Unpin + 'static,
-    {
+    async fn start_http1(&self, io: Io, permit: Permit) -> Result<Sender1, SendError> {
         let (sender, connection) =
             http1::Builder::new().handshake(TokioIo::new(io)).await.map_err(|error| http_failed(&error))?;
         self.tasks.spawn_local("upstream connection", async move {
@@ -238,18 +232,14 @@ impl Pools {
 /// Dials, and leaves the outcome in the pool: the connection, or nothing, so that the next request tries anew.
 async fn connect_http2(pool: Rc<Pool>, tasks: Tasks, permit: Permit) -> Result<Sender2, ConnectError> {
     let made = match dial(&pool.peer).await {
-        Ok(Io::Plain(io)) => start_http2(io, &tasks, permit).await,
-        Ok(Io::Mesh(io)) => start_http2(*io, &tasks, permit).await,
+        Ok(io) => start_http2(io, &tasks, permit).await,
         Err(error) => Err(error),
     };
     pool.shared.replace(made.as_ref().ok().cloned().map(Multiplexed::Up));
     made
 }
 
-async fn start_http2<S>(io: S, tasks: &Tasks, permit: Permit) -> Result<Sender2, ConnectError>
-where
-    S: AsyncRead + AsyncWrite + Unpin + 'static,
-{
+async fn start_http2(io: Io, tasks: &Tasks, permit: Permit) -> Result<Sender2, ConnectError> {
     let (sender, connection) = http2::Builder::new(LocalExecutor)
         .timer(TokioTimer::new())
         .keep_alive_interval(KEEP_ALIVE)
