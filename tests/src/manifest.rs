@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use serde::Serialize;
 use serde_json::json;
 use weft_api::{
+    gateway,
     kubernetes::{CORE_API_VERSION, DISCOVERY_API_VERSION, LABEL_SERVICE_NAME},
     names::{LOCAL_API_VERSION, POLICY_API_VERSION},
     workload::WorkloadSpec,
@@ -55,12 +56,23 @@ pub fn workload(name: &str, spec: &WorkloadSpec) -> String {
     document(LOCAL_API_VERSION, "Workload", &json!({ "name": name }), spec)
 }
 
-/// A policy of `kind` for a service. `spec` is YAML in flow style or over several lines, without indentation.
+/// A policy of `kind` for a service. `spec` is YAML without indentation.
 pub fn policy(kind: &str, service: &str, spec: &str) -> String {
+    policy_on(kind, &format!("{{ group: \"\", kind: Service, name: {service} }}"), service, spec)
+}
+
+/// A policy of `kind` for one rule of the route of a service. `spec` is YAML without indentation.
+pub fn rule_policy(kind: &str, service: &str, rule: &str, spec: &str) -> String {
+    let target =
+        format!("{{ group: {}, kind: HTTPRoute, name: {service}, sectionName: {rule} }}", gateway::GROUP);
+    policy_on(kind, &target, &format!("{service}-{rule}"), spec)
+}
+
+fn policy_on(kind: &str, target: &str, name: &str, spec: &str) -> String {
     let spec = indented(spec, 2);
     format!(
-        "apiVersion: {POLICY_API_VERSION}\nkind: {kind}\nmetadata: {{ name: {service} }}\nspec:\n  \
-         targetRefs: [{{ group: \"\", kind: Service, name: {service} }}]\n{spec}---\n"
+        "apiVersion: {POLICY_API_VERSION}\nkind: {kind}\nmetadata: {{ name: {name} }}\nspec:\n  \
+         targetRefs: [{target}]\n{spec}---\n"
     )
 }
 
@@ -70,7 +82,7 @@ pub fn route(service: &str, rules: &str) -> String {
     format!(
         "apiVersion: {}\nkind: HTTPRoute\nmetadata: {{ name: {service} }}\nspec:\n  \
          parentRefs: [{{ group: \"\", kind: Service, name: {service}, port: {SERVICE_PORT} }}]\n  rules:\n{rules}---\n",
-        weft_api::gateway::API_VERSION,
+        gateway::API_VERSION,
     )
 }
 

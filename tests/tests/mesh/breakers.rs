@@ -150,6 +150,32 @@ async fn a_fallback_for_an_open_breaker_does_not_hide_failures_before() {
     }
 }
 
+#[tokio::test]
+async fn the_breaker_of_a_rule_leaves_other_rules_alone() {
+    let app = Backend::start("api", Version::Http1, Reply::Status(500)).await;
+    let rules = "
+- name: guarded
+  matches: [{ path: { value: /guarded } }]
+  backendRefs: [{ name: api, port: 80 }]
+- backendRefs: [{ name: api, port: 80 }]
+";
+    let breaker = TARGET.replace("endpoint: { consecutive: 0, failurePercent: 0 }\n", "");
+    let policies = manifest::rule_policy("CircuitBreakerPolicy", "api", "guarded", &breaker);
+    let plan = Plan::of(vec![Service::meshed("api", &[app.address()])])
+        .with("route.yaml", manifest::route("api", rules))
+        .with("policies.yaml", policies);
+    let mesh = Mesh::start(WEFT, &plan).await;
+    let entrance = mesh.entrance("api");
+    for _ in 0..5 {
+        assert_eq!(get(entrance, "/guarded").await.status, StatusCode::INTERNAL_SERVER_ERROR);
+    }
+    for _ in 0..5 {
+        assert_eq!(get(entrance, "/guarded").await.header(HEADER_FAULT), "breaker_open");
+        assert_eq!(get(entrance, "/").await.text(), "api", "the other rule was not let through");
+    }
+    assert_eq!(app.count(), 10);
+}
+
 /// A request that somebody else makes, until it is answered.
 struct Pending {
     answer: oneshot::Receiver<anyhow::Result<Answer>>,

@@ -58,6 +58,28 @@ async fn an_edited_route_leads_elsewhere_and_no_request_fails() {
 }
 
 #[tokio::test]
+async fn a_service_may_leave_in_the_very_edit_that_leads_its_callers_elsewhere() {
+    let (blue, green) = (Backend::healthy("blue").await, Backend::healthy("green").await);
+    let mut plan = plan(&blue, &green);
+    plan.files.clear();
+    let mesh = Mesh::start(WEFT, &plan).await;
+    let with_service = format!("{}{}", mesh.read("blue.yaml"), route_to("blue"));
+    for _ in 0..3 {
+        mesh.write("blue.yaml", &with_service);
+        until("the route leads to blue", async || {
+            (get(mesh.entrance("shop"), "/").await.text() == "blue").then_some(())
+        })
+        .await;
+        let load = Load::start(mesh.entrance("shop"), 4);
+        until_served_by(&load, "blue").await;
+        mesh.write("blue.yaml", &route_to("green"));
+        until_served_by(&load, "green").await;
+        let tally = load.stop().await;
+        assert_eq!(tally.failed, 0, "{:?}", tally.failures);
+    }
+}
+
+#[tokio::test]
 async fn a_broken_file_changes_nothing_and_its_flaw_is_named() {
     let (blue, green) = (Backend::healthy("blue").await, Backend::healthy("green").await);
     let mut mesh = Mesh::run(WEFT, &plan(&blue, &green)).await;

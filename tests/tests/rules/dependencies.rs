@@ -11,11 +11,12 @@ const NOUNS: [&str; 4] = ["weft-api", "weft-xds", "weft-identity", "weft-runtime
 /// Crates that are programs of the mesh.
 const PROGRAMS: [&str; 2] = ["weft-proxy", "weft-control-plane"];
 
-/// What cargo says about the packages as they are locked; no network is asked.
+/// What cargo says about the packages as they are locked. It asks the network only for those that were never needed
+/// before.
 fn cargo(arguments: &[&str]) -> String {
     let output = Command::new(env!("CARGO"))
         .args(arguments)
-        .args(["--locked", "--offline"])
+        .arg("--locked")
         .current_dir(source::root())
         .output()
         .expect("cargo runs this test, so it is there");
@@ -73,7 +74,9 @@ fn there_are_no_arrows_between_nouns_nor_between_programs() {
     for (own, dependencies) in &edges {
         let own = own.as_str();
         let is_noun = NOUNS.contains(&own);
-        for other in dependencies.iter().map(String::as_str).filter(|other| edges.contains_key(*other)) {
+        // A crate may name itself, to switch a feature on for its own tests.
+        let others = dependencies.iter().map(String::as_str).filter(|other| *other != own);
+        for other in others.filter(|other| edges.contains_key(*other)) {
             let fine = if is_noun {
                 false
             } else if PROGRAMS.contains(&own) {
