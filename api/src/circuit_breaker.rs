@@ -4,9 +4,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::Duration;
 
+/// Statuses are named by so many codes and ranges at most.
+pub const STATUSES_MAX: usize = 64;
+/// The body of a canned answer has so many bytes at most.
+pub const FALLBACK_BODY_BYTES_MAX: usize = 64 * 1024;
+
 /// `spec` of a `CircuitBreakerPolicy`, less the targets it applies to. Also what a proxy receives, under
 /// [`crate::names::METADATA_KEY`] of an xDS resource.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct CircuitBreaker {
     /// How much may be under way at once.
@@ -28,6 +34,7 @@ pub struct CircuitBreaker {
 
 /// Exact bounds on what is under way to one destination, per proxy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Limits {
     /// Connections open at once. Default 1024.
@@ -47,9 +54,10 @@ impl Default for Limits {
 
 /// Which answers are failures.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Failures {
-    /// HTTP status codes: single (`503`) or ranges (`500-599`). 501 and 505 count only when named singly.
+    /// HTTP status codes: single (`503`) or ranges (`500-599`), at most 64. 501 and 505 count only when named singly.
     pub http: Vec<StatusRange>,
     /// A response slower than this, to its headers, is a failure. Absent: off.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -124,6 +132,7 @@ impl From<StatusRange> for String {
 /// One failure-accrual state machine. The same fields at endpoint and target scope; what is absent takes the
 /// default of the scope.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Breaker {
     /// Trip after this many failures in a row; 0 = never by this rule. Default 5. Range 0-1000.
@@ -163,6 +172,7 @@ impl Default for Breaker {
 
 /// Back-off of an open breaker: `base * 2^(trips - 1)`, at most `max`, plus up to `jitter` of itself.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Open {
     /// After the first trip. Default 3 s.
@@ -181,6 +191,7 @@ impl Default for Open {
 
 /// Probing of a half-open breaker.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct HalfOpen {
     /// Probes at once. Default 1 at endpoint scope, 3 at target scope. Range 1-100.
@@ -196,6 +207,7 @@ pub struct HalfOpen {
 
 /// What callers get instead of an error.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Fallback {
     /// When it is given. Default: while the target breaker is open.
@@ -216,6 +228,7 @@ impl Default for Fallback {
 
 /// Occasion of a fallback.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum FallbackCause {
     /// The target breaker is open.
     Open,
@@ -225,6 +238,7 @@ pub enum FallbackCause {
 
 /// A header, as the Gateway API writes it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Header {
     /// Name, any case.
@@ -235,6 +249,7 @@ pub struct Header {
 
 /// Whether a policy acts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum Mode {
     /// It acts.
     #[default]
@@ -256,6 +271,7 @@ impl CircuitBreaker {
         ] {
             within(field, value, 1, u32::MAX)?;
         }
+        named("failures.http", &self.failures.http)?;
         if self.failures.slower_than.is_some_and(Duration::is_zero) {
             return Err(Violation::new(
                 "failures.slowerThan",
@@ -264,13 +280,13 @@ impl CircuitBreaker {
         }
         let Some(fallback) = &self.fallback else { return Ok(()) };
         within("fallback.status", u32::from(fallback.status), 200, 599)?;
-        if fallback.body.len() > 64 * 1024 {
+        if fallback.body.len() > FALLBACK_BODY_BYTES_MAX {
             return Err(Violation::new("fallback.body", "must be at most 64 KiB"));
         }
-        if fallback.on.is_empty() {
-            return Err(Violation::new("fallback.on", "must name at least one of Open, Failure"));
+        if !(1..=2).contains(&fallback.on.len()) {
+            return Err(Violation::new("fallback.on", "must name Open, Failure, or both"));
         }
-        if fallback.on.contains(&FallbackCause::Open) && self.target.is_none() && fallback.on.len() == 1 {
+        if self.target.is_none() && !fallback.on.contains(&FallbackCause::Failure) {
             return Err(Violation::new(
                 "fallback.on",
                 "is [Open] but `target` is absent, so it could never be given",
@@ -334,6 +350,14 @@ impl Violation {
     pub fn new(field: impl Into<String>, rule: impl Into<String>) -> Self {
         Self { field: field.into(), rule: rule.into() }
     }
+}
+
+/// `field` must not name more than [`STATUSES_MAX`] codes and ranges.
+pub(crate) fn named(field: &str, statuses: &[StatusRange]) -> Result<(), Violation> {
+    if statuses.len() <= STATUSES_MAX {
+        return Ok(());
+    }
+    Err(Violation::new(field, format!("must hold at most {STATUSES_MAX} codes and ranges")))
 }
 
 /// `field` must lie within `min` and `max`, both included.

@@ -11,6 +11,9 @@ pub mod bootstrap;
 // What a service is (Kubernetes), and where its requests go (Gateway API).
 pub mod gateway;
 pub mod kubernetes;
+// The policy kinds as schemas, for those who check before Weft does: API servers and editors.
+#[cfg(feature = "schema")]
+pub mod schema;
 // What people demand of a service: policy kinds of `policy.weft.dev/v1alpha1`.
 pub mod policy;
 pub mod retry;

@@ -4,15 +4,16 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Duration,
-    circuit_breaker::{StatusRange, Violation, within},
+    circuit_breaker::{StatusRange, Violation, named, within},
 };
 
 /// `spec` of a `RetryPolicy`, less the targets it applies to. Also what a proxy receives, under
 /// [`crate::names::METADATA_KEY`] of an xDS route.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Retry {
-    /// HTTP status codes that are tried again. Default 502-504. Failures before a byte was sent always are.
+    /// HTTP status codes that are tried again, at most 64 codes and ranges. Default 502-504. Failures before a byte was sent always are.
     pub http: Vec<StatusRange>,
     /// Retries after the first try, as in the Gateway API. Default 1. Range 0-5.
     pub attempts: u32,
@@ -46,6 +47,7 @@ impl Default for Retry {
 
 /// Full jitter: a random time below `base * 2^n`, at most `max`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Backoff {
     /// Before the first retry, at most. Default 25 ms.
@@ -62,6 +64,7 @@ impl Default for Backoff {
 
 /// Retries are at most `percent` of the requests of the last `interval`, and `min_per_second` beside that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Budget {
     /// Share of the requests. Default 20. Range 0-100.
@@ -81,6 +84,7 @@ impl Default for Budget {
 impl Retry {
     /// Checks what the types cannot say. Errors name the field by its path below `spec`.
     pub fn validate(&self) -> Result<(), Violation> {
+        named("http", &self.http)?;
         within("attempts", self.attempts, 0, 5)?;
         within("budget.percent", self.budget.percent, 0, 100)?;
         within("budget.minPerSecond", self.budget.min_per_second, 0, 1000)?;

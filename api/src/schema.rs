@@ -1,0 +1,104 @@
+//! The `spec` of each policy kind as a structural schema of Kubernetes: what an API server accepts, refuses and fills in.
+//!
+//! Field names, descriptions and defaults come from the types. What `validate()` demands beyond them stands in a table,
+//! as keywords of JSON Schema where those can say it, and else as rules in CEL.
+
+mod rules;
+mod structural;
+
+use std::borrow::Cow;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, generate::SchemaSettings, json_schema};
+use serde_json::{Value, json};
+
+use crate::{
+    Duration,
+    circuit_breaker::{CircuitBreaker, StatusRange},
+    gateway,
+    policy::TargetRef,
+    retry::Retry,
+};
+use rules::Rule;
+
+/// The schema of the `spec` of a `CircuitBreakerPolicy`.
+pub fn circuit_breaker_policy() -> Value {
+    policy::<CircuitBreaker>(
+        "Limits, circuit breakers and canned answers of Services and routes.",
+        rules::circuit_breaker(),
+    )
+}
+
+/// The schema of the `spec` of a `RetryPolicy`.
+pub fn retry_policy() -> Value {
+    policy::<Retry>(
+        "Which failed requests to Services and routes are tried again, how often, and within which budget.",
+        rules::retry(),
+    )
+}
+
+fn policy<P: JsonSchema>(description: &str, rules: Vec<(String, Rule)>) -> Value {
+    let mut schema = schema_of::<P>();
+    schema["description"] = description.into();
+    schema["properties"]["targetRefs"] = target_refs();
+    schema["required"] = json!(["targetRefs"]);
+    for (field, rule) in rules {
+        rule.apply(structural::field(&mut schema, &field));
+    }
+    schema
+}
+
+fn schema_of<T: JsonSchema>() -> Value {
+    let mut settings = SchemaSettings::draft2020_12().for_deserialize();
+    settings.inline_subschemas = true;
+    settings.meta_schema = None;
+    structural::of(settings.into_generator().into_root_schema_for::<T>().to_value())
+}
+
+fn target_refs() -> Value {
+    let mut target = schema_of::<TargetRef>();
+    target["properties"]["group"]["enum"] = json!(["", gateway::GROUP]);
+    target["properties"]["kind"]["enum"] = json!(["Service", "HTTPRoute"]);
+    json!({
+        "description": "What it applies to, in its own namespace.",
+        "type": "array",
+        "minItems": 1,
+        "items": target,
+    })
+}
+
+impl JsonSchema for Duration {
+    fn schema_name() -> Cow<'static, str> {
+        "Duration".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        // GEP-2257. Four groups of five digits and two letters are the longest; the bound lets an API server estimate
+        // what a rule over it costs.
+        json_schema!({ "type": "string", "pattern": "^([0-9]{1,5}(h|m|s|ms)){1,4}$", "maxLength": 28 })
+    }
+}
+
+impl JsonSchema for StatusRange {
+    fn schema_name() -> Cow<'static, str> {
+        "StatusRange".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "x-kubernetes-int-or-string": true,
+            "anyOf": [{ "type": "integer" }, { "type": "string" }],
+            "minimum": 100,
+            "maximum": 599,
+            "pattern": "^[1-5][0-9]{2}(-[1-5][0-9]{2})?$",
+            "maxLength": 7,
+            "x-kubernetes-validations": [{
+                "rule": "type(self) == int || !self.contains('-') \
+                    || int(self.split('-')[0]) <= int(self.split('-')[1])",
+                "message": "a range of status codes must ascend",
+            }],
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;
