@@ -8,12 +8,12 @@
 pub mod workload;
 // What a proxy is told before it can ask anything.
 pub mod bootstrap;
-// What a service is (Kubernetes), and where its requests go (Gateway API).
-pub mod gateway;
-pub mod kubernetes;
 // The policy kinds as schemas, for those who check before Weft does: API servers and editors.
 #[cfg(feature = "schema")]
 pub mod schema;
+// What a service is (Kubernetes), and where its requests go (Gateway API).
+pub mod gateway;
+pub mod kubernetes;
 // What people demand of a service: policy kinds of `policy.weft.dev/v1alpha1`.
 pub mod policy;
 pub mod retry;
