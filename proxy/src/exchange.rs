@@ -60,6 +60,8 @@ pub struct Exchange {
     pub fallback: Option<FallbackCause>,
     /// Why the proxy answers itself.
     pub fault: Option<Fault>,
+    /// Whether it failed for good where it might have been retried.
+    pub given_up: bool,
     status: Option<StatusCode>,
     body_bytes: u64,
     held: Option<Held>,
@@ -94,6 +96,7 @@ impl Exchange {
             tries: 0,
             fallback: None,
             fault: None,
+            given_up: false,
             status: None,
             body_bytes: 0,
             held: None,

@@ -124,7 +124,7 @@ impl Fault {
                 "overflow",
                 503,
                 Mesh,
-                "more requests are under way than limits.maxRequests allows; raise it or slow down",
+                "more is under way than the limits of the policy allow; raise them or slow down",
             ),
             Self::BreakerOpen { .. } => (
                 "breaker_open",

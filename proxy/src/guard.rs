@@ -44,7 +44,7 @@ pub struct Guard {
 /// Counters of one guard.
 #[derive(Debug, Default)]
 pub struct Counts {
-    /// Requests refused because of a limit.
+    /// Requests refused because of a limit, on requests or on connections.
     pub overflows: AtomicU64,
     /// Canned answers while the breaker was open.
     pub fallbacks_open: AtomicU64,

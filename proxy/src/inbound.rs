@@ -1,9 +1,14 @@
 //! The spine to the local application: who calls, whether that is taken, and the request handed on.
 
-use std::{io, rc::Rc, sync::Arc, time::Duration};
+use std::{
+    io,
+    rc::Rc,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response, header::CONTENT_TYPE, request::Parts};
+use http::{Request, Response, header::CONTENT_TYPE, request::Parts};
 use hyper::body::{Body, Incoming};
 use rustls::ServerConfig;
 use tokio::{net::TcpStream, time::timeout};
@@ -101,8 +106,7 @@ pub async fn respond(
             let (mut response, body) = response.into_parts();
             // A field of a response that may not be passed on is dropped, not refused.
             let _ = headers::strip_hop_by_hop(&mut response.headers);
-            // What the mesh says of a response, no application says.
-            headers::strip_ours(&mut response.headers);
+            speak(worker, &mut response, exchange.started());
             exchange.respond(response.status, Some(held));
             Response::from_parts(response, Watched::upstream(body, exchange))
         }
@@ -138,6 +142,16 @@ async fn forward(
     Ok((response, Held { lease, admission: None }))
 }
 
+/// What the mesh says of a response, no application says; but one that failed because of what it called, and was
+/// retried there, is not to be retried here. An application that passes the mark on is believed: it harms only itself.
+fn speak(worker: &Worker, response: &mut http::response::Parts, started: Instant) {
+    let attempt = headers::attempt(&response.headers);
+    headers::strip_ours(&mut response.headers);
+    if response.status.is_server_error() && (attempt > 0 || worker.shared.setbacks.any_since(started)) {
+        headers::set_attempt(&mut response.headers, attempt.max(1));
+    }
+}
+
 async fn configuration(worker: &Rc<Worker>, port: u16) -> Result<Inbound, Fault> {
     let snapshots = &worker.shared.snapshots;
     if let Some(inbound) = snapshots.load().inbound.get(&port) {
@@ -153,7 +167,7 @@ fn introduce(worker: &Worker, caller: &Caller, request: &mut Parts) {
     headers::strip_ours(&mut request.headers);
     let Some(peer) = &caller.identity else { return };
     if attempt > 0 {
-        request.headers.insert(names::HEADER_ATTEMPT, HeaderValue::from(attempt));
+        headers::set_attempt(&mut request.headers, attempt);
     }
     if let Some(local) = worker.shared.credentials.identity() {
         headers::set_client_cert(&mut request.headers, &local.id().to_string(), peer);

@@ -28,6 +28,7 @@ mod probe;
 mod exchange;
 mod admission;
 mod worker;
+mod setback;
 // What a request asks; where both roads meet.
 mod expose;
 mod snapshot;

@@ -6,15 +6,15 @@
 use std::{
     cell::RefCell,
     rc::Rc,
-    sync::Arc,
+    sync::{Arc, atomic::Ordering::Relaxed},
     time::{Duration, Instant},
 };
 
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response, header::RETRY_AFTER, request::Parts};
+use http::{HeaderMap, Request, Response, header::RETRY_AFTER, request::Parts};
 use hyper::body::{Body, Incoming};
 use tokio::time::{sleep, timeout, timeout_at};
-use weft_api::{circuit_breaker::FallbackCause, names};
+use weft_api::circuit_breaker::FallbackCause;
 
 use crate::{
     admission::Admission,
@@ -52,6 +52,7 @@ pub async fn respond(
             let (mut response, body) = response.into_parts();
             // Nothing in a response decides about it here: a field that may not be passed on is dropped, not refused.
             let _ = headers::strip_hop_by_hop(&mut response.headers);
+            mark(&mut response.headers, &exchange);
             exchange.respond(response.status, Some(held));
             Response::from_parts(response, Watched::upstream(body, exchange))
         }
@@ -63,7 +64,15 @@ pub async fn respond(
     }
 }
 
-fn local(mut exchange: Exchange, response: Response<Bytes>) -> Response<Watched<Exchange>> {
+/// Says of a response that failed for good that this hop has had its chance to retry.
+fn mark(headers: &mut HeaderMap, exchange: &Exchange) {
+    if exchange.given_up {
+        headers::set_attempt(headers, exchange.tries);
+    }
+}
+
+fn local(mut exchange: Exchange, mut response: Response<Bytes>) -> Response<Watched<Exchange>> {
+    mark(response.headers_mut(), &exchange);
     exchange.respond(response.status(), None);
     response.map(|body| Watched::local(body, exchange))
 }
@@ -233,6 +242,10 @@ impl<'a> Tries<'a> {
             self.exchange.fault = tried.result.err();
             return Ok(Answer::Local(response));
         }
+        if cause.is_some() && self.forward.retry.is_some() {
+            self.exchange.given_up = true;
+            self.worker.shared.setbacks.note(Instant::now());
+        }
         tried.result.map(|(response, held)| Answer::Upstream(response, held))
     }
 
@@ -271,7 +284,11 @@ impl<'a> Tries<'a> {
             Err(_) => (Event::PerTryTimeout, Some(Fault::TryTimeout)),
         };
         let starved = self.worker.is_starved(now);
-        let verdict = admission.verdict(event, starved);
+        let mut verdict = admission.verdict(event, starved);
+        if matches!(&sent, Ok(Ok((response, _))) if headers::attempt(response.headers()) > 0) {
+            // It was retried further down, where it failed: see `setback`.
+            verdict.retryable = Retryable::Never;
+        }
         let result = match (fault, sent) {
             (None, Ok(Ok((response, lease)))) => {
                 admission.respond(event, starved, now, response.body().is_end_stream());
@@ -280,6 +297,9 @@ impl<'a> Tries<'a> {
             (fault, sent) => {
                 admission.report(event, starved, now);
                 if let Ok(Err(error)) = sent {
+                    if matches!(error, SendError::Overflow) {
+                        cluster.guard.counts.overflows.fetch_add(1, Relaxed);
+                    }
                     tracing::debug!(destination = %cluster.name(), address = %peer.address, %error, "try failed");
                 }
                 Err(fault.unwrap_or(Fault::UpstreamReset))
@@ -317,7 +337,7 @@ impl<'a> Tries<'a> {
         }
         let attempt = self.earlier + self.exchange.tries - 1;
         if attempt > 0 {
-            parts.headers.insert(names::HEADER_ATTEMPT, HeaderValue::from(attempt));
+            headers::set_attempt(&mut parts.headers, attempt);
         }
         Ok(Request::from_parts(parts, body))
     }

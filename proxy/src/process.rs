@@ -6,7 +6,7 @@ use std::{
     path::Path,
     rc::Rc,
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use rand::Rng;
@@ -22,6 +22,7 @@ use crate::{
     compile::Compiler,
     config::{Config, ConfigError},
     expose, probe,
+    setback::Setbacks,
     snapshot::Snapshots,
     subscribe::{self, Subscription},
     telemetry::{Telemetry, log::AccessLog, requests},
@@ -66,6 +67,7 @@ async fn proxy(config: Config) -> Result<(), ProcessError> {
     let shared = Arc::new(Shared {
         snapshots: Arc::new(Snapshots::default()),
         telemetry: Telemetry::new(workers, log),
+        setbacks: Setbacks::new(Instant::now()),
         credentials: Credentials::new(trust_domain, bundle),
         shutdown: shutdown.clone(),
     });

@@ -11,7 +11,7 @@ use rand::{SeedableRng, rngs::SmallRng};
 use weft_identity::tls::Credentials;
 use weft_runtime::{Shutdown, Tasks};
 
-use crate::{snapshot::Snapshots, telemetry::Telemetry, upstream::Pools};
+use crate::{setback::Setbacks, snapshot::Snapshots, telemetry::Telemetry, upstream::Pools};
 
 /// How often a worker looks whether it got the processor in time.
 const TICK: Duration = Duration::from_millis(50);
@@ -26,6 +26,8 @@ pub struct Shared {
     pub snapshots: Arc<Snapshots>,
     /// Metrics and log.
     pub telemetry: Telemetry,
+    /// What failed for good on its way out.
+    pub setbacks: Setbacks,
     /// Certificate and roots.
     pub credentials: Arc<Credentials>,
     /// When inbound connections end.

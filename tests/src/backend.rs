@@ -21,7 +21,7 @@ use tokio::{
 };
 use weft_runtime::Tasks;
 
-use crate::client::Version;
+use crate::client::{Version, try_get};
 
 /// What the application does with a request.
 #[derive(Clone, Debug)]
@@ -38,6 +38,8 @@ pub enum Reply {
     Hangup,
     /// Answers 200 once the gate opens.
     Held(Gate),
+    /// Calls another one at this address, and answers 200 if that did, else 500: most services are like that.
+    Call(SocketAddr),
 }
 
 /// Holds answers back until it is opened.
@@ -207,6 +209,10 @@ async fn answer(state: Arc<State>, request: Request<Incoming>) -> anyhow::Result
         Reply::Held(gate) => {
             gate.pass().await;
             named(&state, 200, request).await
+        }
+        Reply::Call(address) => {
+            let served = try_get(address, "/").await.is_ok_and(|answer| answer.status == StatusCode::OK);
+            named(&state, if served { 200 } else { 500 }, request).await
         }
     }
 }

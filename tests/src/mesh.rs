@@ -121,6 +121,12 @@ impl Mesh {
         *entrance.unwrap_or_else(|| panic!("the plan has no service {service}"))
     }
 
+    /// Where the application of `workload` reaches a service that it calls.
+    pub fn exit(&self, workload: &str, service: &'static str) -> SocketAddr {
+        let exit = self.layout.exits.get(&(workload.to_owned(), service));
+        *exit.unwrap_or_else(|| panic!("the plan has no way from {workload} to {service}"))
+    }
+
     /// Where peers enter a workload.
     pub fn inbound(&self, workload: &str) -> SocketAddr {
         let inbound = self.layout.workloads.get(workload).and_then(|spec| spec.inbound.first());

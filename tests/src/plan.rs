@@ -43,6 +43,8 @@ pub struct Service {
     pub app_protocol: Option<&'static str>,
     /// Where it runs.
     pub instances: Vec<Instance>,
+    /// Services that it calls itself, through its sidecars.
+    pub calls: Vec<&'static str>,
 }
 
 /// One application of a service.
@@ -101,7 +103,14 @@ impl Service {
     /// A service that speaks HTTP/1.1, each application of which is reached in the same way.
     pub fn reached(name: &'static str, apps: &[SocketAddr], way: Way) -> Self {
         let instances = apps.iter().map(|app| Instance { app: *app, way }).collect();
-        Self { name, app_protocol: None, instances }
+        Self { name, app_protocol: None, instances, calls: Vec::new() }
+    }
+
+    /// The same, calling another service.
+    #[must_use]
+    pub fn calling(mut self, service: &'static str) -> Self {
+        self.calls.push(service);
+        self
     }
 }
 
@@ -112,24 +121,25 @@ pub(crate) struct Layout {
     pub(crate) workloads: BTreeMap<String, WorkloadSpec>,
     /// Where the caller reaches each service.
     pub(crate) entrances: BTreeMap<&'static str, SocketAddr>,
+    /// Where the application of a workload reaches a service that it calls.
+    pub(crate) exits: BTreeMap<(String, &'static str), SocketAddr>,
     /// Files by name.
     pub(crate) files: BTreeMap<String, String>,
 }
 
 impl Layout {
     pub(crate) fn new(plan: &Plan) -> Self {
-        let mut layout =
-            Self { workloads: BTreeMap::new(), entrances: BTreeMap::new(), files: BTreeMap::new() };
+        let mut layout = Self {
+            workloads: BTreeMap::new(),
+            entrances: BTreeMap::new(),
+            exits: BTreeMap::new(),
+            files: BTreeMap::new(),
+        };
         let mut outbound = Vec::new();
         for service in &plan.services {
             let listen = port::free();
             layout.entrances.insert(service.name, listen);
-            outbound.push(Outbound {
-                listen,
-                service: service.name.to_owned(),
-                namespace: None,
-                port: SERVICE_PORT,
-            });
+            outbound.push(way_to(service.name, listen));
             layout.place(service);
         }
         layout.workloads.insert(CALLER.to_owned(), workload(CALLER, Vec::new(), outbound));
@@ -163,7 +173,13 @@ impl Layout {
                 app_protocol: service.app_protocol.map(str::to_owned),
             };
             places.push((seen, Some(name.clone())));
-            self.workloads.insert(name, workload(service.name, vec![inbound], Vec::new()));
+            let calls = service.calls.iter().map(|called| {
+                let listen = port::free();
+                self.exits.insert((name.clone(), *called), listen);
+                way_to(called, listen)
+            });
+            let calls = calls.collect();
+            self.workloads.insert(name, workload(service.name, vec![inbound], calls));
         }
         let endpoints: Vec<Endpoint<'_>> = places
             .iter()
@@ -173,6 +189,10 @@ impl Layout {
             + &manifest::slices(service.name, &endpoints);
         self.files.insert(format!("{}.yaml", service.name), text);
     }
+}
+
+fn way_to(service: &str, listen: SocketAddr) -> Outbound {
+    Outbound { listen, service: service.to_owned(), namespace: None, port: SERVICE_PORT }
 }
 
 fn workload(account: &str, inbound: Vec<Inbound>, outbound: Vec<Outbound>) -> WorkloadSpec {

@@ -12,7 +12,7 @@ fn what_is_left_out_takes_the_strict_default() {
 #[test]
 fn a_port_that_nobody_could_know_is_refused() {
     let table = [
-        (r#"{"admin": "127.0.0.1:0"}"#, "admin"),
+        (r#"{"admin": "127.0.0.1:0", "inbound": [{"port": 1, "app": "127.0.0.1:2"}]}"#, "admin"),
         (r#"{"admin": "127.0.0.1:1", "inbound": [{"port": 0, "app": "127.0.0.1:2"}]}"#, "inbound[0].port"),
         (
             r#"{"admin": "127.0.0.1:1", "inbound": [{"port": 3, "app": "127.0.0.1:2"},
@@ -24,4 +24,10 @@ fn a_port_that_nobody_could_know_is_refused() {
         let spec: WorkloadSpec = serde_json::from_str(text).unwrap();
         assert_eq!(spec.validate().unwrap_err().field, field);
     }
+}
+
+#[test]
+fn a_sidecar_without_a_way_in_or_out_is_refused() {
+    let spec: WorkloadSpec = serde_json::from_str(r#"{"admin": "127.0.0.1:1"}"#).unwrap();
+    assert_eq!(spec.validate().unwrap_err().field, "inbound");
 }

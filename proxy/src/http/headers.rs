@@ -141,7 +141,12 @@ pub fn set_client_cert(headers: &mut HeaderMap, local: &str, peer: &str) {
     }
 }
 
-/// How often the request has been tried before it came here.
+/// Says how often the request was tried: to the next hop, of a retry; to the hop before, of what failed for good.
+pub fn set_attempt(headers: &mut HeaderMap, attempt: u32) {
+    headers.insert(names::HEADER_ATTEMPT, HeaderValue::from(attempt));
+}
+
+/// How often the request was tried, as [`set_attempt`] has said it; 0 = nobody said.
 pub fn attempt(headers: &HeaderMap) -> u32 {
     headers
         .get(names::HEADER_ATTEMPT)

@@ -183,11 +183,10 @@ impl Session {
             );
         }
         let mut replies = vec![reply];
+        let mut in_force = Vec::with_capacity(changed.len());
         for change in changed {
-            let generation = change.version.generation().unwrap_or_default();
-            let generation = i64::try_from(generation).unwrap_or(i64::MAX);
-            self.metrics.generations.with_label_values(&[kind_label(kind), &change.name]).set(generation);
             self.breaks.retain(|(_, broken, name)| (*broken, name) != (kind, &change.name));
+            in_force.push((change.name.clone(), change.version));
             match change.resource {
                 Accepted::Resource(resource) => self.held.set(kind, change.name, Some(resource)),
                 Accepted::Identity(identity) => self.certified(identity, now),
@@ -198,6 +197,13 @@ impl Session {
             self.remove(kind, name, now);
         }
         replies.extend(self.apply(now));
+        // Only now: whoever reads a generation may rely on it.
+        for (name, version) in in_force {
+            if self.subscriber.held(kind, &name).is_some() {
+                let generation = i64::try_from(version.generation().unwrap_or_default()).unwrap_or(i64::MAX);
+                self.metrics.generations.with_label_values(&[kind_label(kind), &name]).set(generation);
+            }
+        }
         Ok(replies)
     }
 

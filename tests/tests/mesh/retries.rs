@@ -107,3 +107,50 @@ async fn only_a_body_that_was_kept_whole_is_sent_again() {
         assert_eq!((answer.status, app.count() - before), (status, tries), "{bytes} bytes");
     }
 }
+
+/// Every service of the chain retries at the default budget, and the last one is down.
+#[tokio::test]
+async fn retries_do_not_multiply_along_a_chain() {
+    let (first, second) = (Backend::healthy("first").await, Backend::healthy("second").await);
+    let last = Backend::start("last", Version::Http1, Reply::Status(500)).await;
+    let services = vec![
+        Service::meshed("first", &[first.address()]).calling("second"),
+        Service::meshed("second", &[second.address()]).calling("last"),
+        Service::meshed("last", &[last.address()]),
+    ];
+    let policies = ["first", "second", "last"].map(|service| {
+        manifest::policy("RetryPolicy", service, "http: [500]\nattempts: 1\nbudget: { minPerSecond: 0 }")
+            + &manifest::policy("CircuitBreakerPolicy", service, NO_BREAKER)
+    });
+    let mesh = Mesh::start(WEFT, &Plan::of(services).with("policies.yaml", policies.concat())).await;
+    first.always(Reply::Call(mesh.exit("first-0", "second")));
+    second.always(Reply::Call(mesh.exit("second-0", "last")));
+    let requests = 200;
+    for _ in 0..requests {
+        assert_eq!(get(mesh.entrance("first"), "/").await.status, StatusCode::INTERNAL_SERVER_ERROR);
+    }
+    // Only the hop before the failure retries: a fifth of the requests.
+    assert_eq!((first.count(), second.count()), (requests, requests));
+    assert_eq!(last.count(), requests * 12 / 10);
+}
+
+#[tokio::test]
+async fn an_application_that_fails_by_itself_is_retried() {
+    let (app, other) = (Backend::healthy("app").await, Backend::healthy("other").await);
+    let services = vec![
+        Service::meshed("app", &[app.address()]).calling("other"),
+        Service::meshed("other", &[other.address()]),
+    ];
+    let mesh = Mesh::start(
+        WEFT,
+        &Plan::of(services).with("policies.yaml", {
+            manifest::policy("RetryPolicy", "app", "http: [500]\nattempts: 1\nbudget: { percent: 100 }")
+                + &manifest::policy("CircuitBreakerPolicy", "app", NO_BREAKER)
+        }),
+    )
+    .await;
+    app.first([Reply::Status(500)]);
+    app.always(Reply::Call(mesh.exit("app-0", "other")));
+    assert_eq!(get(mesh.entrance("app"), "/").await.status, StatusCode::OK);
+    assert_eq!((app.count(), other.count()), (2, 1));
+}
