@@ -14,7 +14,7 @@ use weft_runtime::{
 };
 use weft_samples::program::Sample;
 
-use crate::{demo, lifeline, run};
+use crate::{breakers, demo, lifeline, run};
 
 /// How long the control plane may take to finish after a first signal.
 const GRACE: Duration = Duration::from_secs(10);
@@ -34,6 +34,9 @@ enum Verb {
     Demo(demo::Options),
     /// Run a mesh of this machine's processes, described by files that are read again when they change
     Run(run::Options),
+    /// Show the circuit breakers of a running mesh, those that are open first
+    #[command(after_help = breakers::EXIT_CODES)]
+    Breakers(breakers::Options),
     /// One sidecar
     #[command(hide = true)]
     Proxy {
@@ -70,7 +73,8 @@ struct Child {
     with_parent: bool,
 }
 
-/// Does what the command line says. Exit code 0: fine; 1: failed; 2: not a command line that is understood.
+/// Does what the command line says. Exit code 0: fine; 1: failed; 2: not a command line that is understood; 3: found
+/// what should not be.
 pub fn main() -> ExitCode {
     match obey(Weft::parse().verb) {
         Ok(code) => code,
@@ -85,6 +89,7 @@ fn obey(verb: Verb) -> anyhow::Result<ExitCode> {
     match verb {
         Verb::Demo(options) => block_on(demo::run(options))?,
         Verb::Run(options) => block_on(run::run(options))?,
+        Verb::Breakers(options) => block_on(breakers::run(options))?,
         Verb::Proxy { bootstrap, child } => {
             child.prepare()?;
             logs::init("weft-proxy", Format::Text, &weft_proxy::config::log_filter())?;

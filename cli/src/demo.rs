@@ -18,8 +18,6 @@ mod progress;
 mod sighting;
 // Who was at the other end of each hop, as the sidecars logged it.
 mod access_log;
-// Reads what the sidecars expose.
-mod metrics;
 // The users.
 mod load;
 // Their latencies.

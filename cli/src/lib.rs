@@ -1,4 +1,4 @@
-//! `weft`, the command line: local mode, and the story that shows what the mesh does.
+//! `weft`, the command line: local mode, a look at its breakers, and the story that shows what the mesh does.
 #![warn(missing_docs)]
 
 // What people type: verbs, flags, exit codes.
@@ -7,6 +7,10 @@ pub mod command;
 mod demo;
 // `weft run`: a mesh of this machine's processes, described by files.
 mod run;
+// `weft breakers`: the breakers of a running mesh, live.
+mod breakers;
+// Reads what the sidecars expose.
+mod metrics;
 // One child process, started again whenever it ends.
 mod child;
 // How a child process ends with the one that started it.

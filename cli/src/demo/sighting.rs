@@ -7,8 +7,10 @@ use std::{
 
 use weft_samples::feelgood_api::Stats;
 
-use super::metrics::{Labels, Metrics};
-use crate::wire;
+use crate::{
+    metrics::{Labels, Metrics},
+    wire,
+};
 
 /// The service port that everything here is about.
 pub(crate) const API: &str = "default/feelgood-api:80";

@@ -8,10 +8,12 @@ pub(crate) struct Metrics {
 
 /// One line of a scrape.
 #[derive(Clone, Debug, PartialEq)]
-struct Sample {
-    name: String,
+pub(crate) struct Sample {
+    /// Name of the metric.
+    pub(crate) name: String,
     labels: Vec<(String, String)>,
-    value: f64,
+    /// Its value.
+    pub(crate) value: f64,
 }
 
 /// Labels that a series must have.
@@ -21,6 +23,11 @@ impl Metrics {
     /// Reads a scrape. Comments, and lines that are not samples, are passed over.
     pub(crate) fn parse(text: &str) -> Self {
         Self { samples: text.lines().filter_map(sample).collect() }
+    }
+
+    /// Every sample, as they came.
+    pub(crate) fn samples(&self) -> impl Iterator<Item = &Sample> {
+        self.samples.iter()
     }
 
     /// Sum over the series of this name that have all of these labels; none if there is no such series.
@@ -78,7 +85,8 @@ impl Metrics {
 }
 
 impl Sample {
-    fn label(&self, name: &str) -> Option<&str> {
+    /// Value of a label, if it is there.
+    pub(crate) fn label(&self, name: &str) -> Option<&str> {
         self.labels.iter().find(|(label, _)| label == name).map(|(_, value)| value.as_str())
     }
 }
