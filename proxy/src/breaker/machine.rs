@@ -30,6 +30,11 @@ enum Role {
 }
 
 impl Token {
+    /// What [`Machine::try_acquire`] gives while the machine is closed in this epoch.
+    pub(super) fn of_call(epoch: u64) -> Self {
+        Self { epoch, role: Role::Call }
+    }
+
     /// Whether the outcome settles something: it should be reported at the response headers already, and a request
     /// that may be retried is the better one to hold it.
     pub fn is_probe(&self) -> bool {
@@ -157,7 +162,7 @@ impl Machine {
     pub fn try_acquire(&mut self, now: Instant) -> (Result<Token, Rejected>, Transitions) {
         let transitions = self.poll(now);
         let rejected_until = match self.phase {
-            Phase::Closed { .. } => return (Ok(self.token(Role::Call)), transitions),
+            Phase::Closed { .. } => return (Ok(Token::of_call(self.epoch)), transitions),
             Phase::HalfOpen { .. } if self.may_probe() => {
                 let probe = self.begin_probe();
                 return (Ok(self.token(Role::Probe(probe))), transitions);
@@ -288,6 +293,11 @@ impl Machine {
         self.phase
     }
 
+    /// The epoch, if any call may pass as long as it lasts.
+    pub(super) fn closed_epoch(&self) -> Option<u64> {
+        matches!(self.phase, Phase::Closed { .. }).then_some(self.epoch)
+    }
+
     /// What became of all calls so far.
     pub fn tally(&self) -> Tally {
         self.tally
@@ -308,22 +318,23 @@ impl Machine {
     fn judge_call(&mut self, outcome: Outcome, may_trip: impl FnOnce(Instant) -> bool) -> Option<Transition> {
         let at = self.latest;
         let mut retry_after = None;
-        match outcome {
+        let counts = match outcome {
             Outcome::Success => {
                 self.consecutive = 0;
-                self.window.add(at, [1, 0]);
+                [1, 0]
             }
             Outcome::Failure(_) => {
                 self.consecutive = self.consecutive.saturating_add(1);
-                self.window.add(at, [0, 1]);
+                [0, 1]
             }
             Outcome::Overload { retry_after: asked } => {
                 retry_after = asked;
-                self.window.add(at, [0, 1]);
+                [0, 1]
             }
             Outcome::Ignored => return None,
-        }
-        let reason = self.reason_to_trip()?;
+        };
+        let totals = self.window.add(at, counts);
+        let reason = self.reason_to_trip(totals)?;
         let until = self.next_pause(at, retry_after);
         if may_trip(until) {
             return Some(self.open(at, until, reason));
@@ -360,12 +371,11 @@ impl Machine {
         Some(self.enter(self.latest, closed, Reason::ProbesSucceeded { successes }, None))
     }
 
-    fn reason_to_trip(&mut self) -> Option<Reason> {
+    fn reason_to_trip(&self, [ok, failed]: [u64; 2]) -> Option<Reason> {
         let Settings { consecutive, failure_percent, min_requests, window, .. } = self.settings;
         if consecutive > 0 && self.consecutive >= consecutive {
             return Some(Reason::Consecutive { failures: self.consecutive });
         }
-        let [ok, failed] = self.window.totals(self.latest);
         let total = ok + failed;
         let judged = failure_percent > 0 && failed > 0 && total >= u64::from(min_requests);
         (judged && failed * 100 >= u64::from(failure_percent) * total).then_some(Reason::Share {

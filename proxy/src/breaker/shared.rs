@@ -19,19 +19,25 @@ use super::{
 
 /// One machine, shared.
 ///
-/// A call locks it for tens of nanoseconds and never across an `.await`. A balancer that looks at many endpoints reads
-/// an image of the state instead, which needs no lock and may be one call behind.
+/// A call passes a closed breaker without a lock. Its outcome, and everything else, locks the machine for tens of
+/// nanoseconds and never across an `.await`. A balancer that looks at many endpoints reads an image of the state
+/// instead, which needs no lock and may be one call behind.
 #[derive(Debug)]
 pub struct Shared {
     /// Times in `image` count from here.
     base: Instant,
     image: AtomicU64,
+    /// The machine's epoch while it is closed, otherwise [`NOT_CLOSED`].
+    closed_epoch: AtomicU64,
     slow_start_ns: AtomicU64,
     /// Locked before the seat's cap, never after it.
     machine: Mutex<Machine>,
     /// Present at endpoint scope, where a trip needs the cap's consent.
     seat: Option<Seat>,
 }
+
+/// No epoch: at one transition in a nanosecond it would be reached after 584 years.
+const NOT_CLOSED: u64 = u64::MAX;
 
 /// An endpoint's place among those of its target.
 #[derive(Clone, Debug)]
@@ -58,6 +64,7 @@ impl Shared {
         Arc::new(Self {
             base: now,
             image: AtomicU64::new(Image::CLOSED_EVER.0),
+            closed_epoch: AtomicU64::new(machine.closed_epoch().unwrap_or(NOT_CLOSED)),
             slow_start_ns: AtomicU64::new(nanos(settings.slow_start)),
             machine: Mutex::new(machine),
             seat,
@@ -66,9 +73,15 @@ impl Shared {
 
     /// Asks for admission of a call.
     pub fn acquire(self: &Arc<Self>, now: Instant) -> (Result<Pass, Rejected>, Transitions) {
+        // A closed machine grants every call, and time alone brings no step: it has nothing to decide. Should it trip at
+        // this very moment, the token is of the epoch before, and its outcome stale.
+        let epoch = self.closed_epoch.load(Ordering::Acquire);
+        if epoch != NOT_CLOSED {
+            return (Ok(self.pass(Token::of_call(epoch))), Transitions::default());
+        }
         let mut machine = self.lock();
         let (token, transitions) = machine.try_acquire(now);
-        self.publish(&machine, transitions);
+        self.publish(&machine, &transitions);
         (token.map(|token| self.pass(token)), transitions)
     }
 
@@ -77,7 +90,7 @@ impl Shared {
     pub fn acquire_connect(self: &Arc<Self>, now: Instant) -> (Option<Pass>, Transitions) {
         let mut machine = self.lock();
         let (token, transitions) = machine.try_acquire_connect(now);
-        self.publish(&machine, transitions);
+        self.publish(&machine, &transitions);
         (token.map(|token| self.pass(token)), transitions)
     }
 
@@ -85,7 +98,7 @@ impl Shared {
     pub fn poll(&self, now: Instant) -> Transitions {
         let mut machine = self.lock();
         let transitions = machine.poll(now);
-        self.publish(&machine, transitions);
+        self.publish(&machine, &transitions);
         transitions
     }
 
@@ -93,7 +106,7 @@ impl Shared {
     pub fn readmit(&self, now: Instant) -> Transitions {
         let mut machine = self.lock();
         let transitions = machine.readmit(now);
-        self.publish(&machine, transitions);
+        self.publish(&machine, &transitions);
         transitions
     }
 
@@ -102,7 +115,7 @@ impl Shared {
         let mut machine = self.lock();
         machine.set_settings(settings);
         self.slow_start_ns.store(nanos(settings.slow_start), Ordering::Relaxed);
-        self.publish(&machine, Transitions::default());
+        self.publish(&machine, &Transitions::default());
     }
 
     /// The state as of the latest call, without a lock.
@@ -147,7 +160,7 @@ impl Shared {
         };
         let has_room = seat.lock().add(seat.endpoint, until);
         let transitions = if has_room { Transitions::default() } else { machine.readmit(now) };
-        self.publish(&machine, transitions);
+        self.publish(&machine, &transitions);
         transitions
     }
 
@@ -164,22 +177,26 @@ impl Shared {
         let may_trip = |until| self.seat.as_ref().is_none_or(|seat| seat.lock().eject(seat.endpoint, until));
         let mut machine = self.lock();
         let transitions = machine.record(now, token, outcome, may_trip);
-        self.publish(&machine, transitions);
+        self.publish(&machine, &transitions);
         transitions
     }
 
     fn forget(&self, token: Token) {
         let mut machine = self.lock();
         machine.forget(token);
-        self.publish(&machine, Transitions::default());
+        self.publish(&machine, &Transitions::default());
     }
 
-    /// Lets cap and image follow the machine. Each operation ends with it, before the lock is released.
-    fn publish(&self, machine: &Machine, transitions: Transitions) {
+    /// Lets cap, epoch and image follow the machine. Each operation ends with it, before the lock is released.
+    fn publish(&self, machine: &Machine, transitions: &Transitions) {
+        let closed_epoch = machine.closed_epoch().unwrap_or(NOT_CLOSED);
+        if transitions.is_empty() && closed_epoch != NOT_CLOSED {
+            // What is shown of a closed machine changes with a step alone.
+            return;
+        }
+        self.closed_epoch.store(closed_epoch, Ordering::Release);
         if let Some(seat) = &self.seat {
-            for transition in transitions {
-                seat.follow(&transition);
-            }
+            transitions.as_slice().iter().for_each(|transition| seat.follow(transition));
         }
         let image = self.image_of(machine);
         if image != self.image() {

@@ -9,7 +9,7 @@ use super::{
     machine::{Connect, Machine, Phase, Token},
     outcome::{Failure, Outcome},
     settings::Settings,
-    transition::Transitions,
+    transition::{Transition, Transitions},
 };
 use model::{Model, Stage, Ticket};
 
@@ -153,8 +153,8 @@ impl Pair {
         self.compare(step);
     }
 
-    fn latest(&self) -> Transitions {
-        self.transitions
+    fn latest(&self) -> &[Transition] {
+        self.transitions.as_slice()
     }
 
     fn pick(&mut self, pick: usize) -> Option<(Token, Ticket)> {
@@ -175,12 +175,12 @@ impl Pair {
     /// Hands the model the pauses that the machine drew, and keeps the transitions for comparison.
     fn follow(&mut self, transitions: Transitions) {
         self.model.transitions.clear();
-        self.model.drawn = transitions.into_iter().filter_map(|transition| transition.until).collect();
+        self.model.drawn = transitions.as_slice().iter().filter_map(|transition| transition.until).collect();
         self.transitions = transitions;
     }
 
     fn compare(&mut self, step: Step) {
-        let ours: Vec<_> = self.transitions.into_iter().collect();
+        let ours = self.transitions.as_slice();
         assert_eq!(ours, std::mem::take(&mut self.model.transitions), "{step:?}");
         let stage = match self.machine.phase() {
             Phase::Closed { since } => Stage::Closed { since },

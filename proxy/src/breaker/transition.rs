@@ -114,37 +114,41 @@ impl fmt::Display for Reason {
 
 /// The steps that one call to the machine brought about, in order. At most two: a probe's time ran out, and by now the
 /// pause after it is over as well.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+///
+/// Nearly every call brings none, and then this is a few words without memory of its own, cheap to hand on.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[must_use = "transitions are what logs and metrics show of a breaker"]
-pub struct Transitions([Option<Transition>; 2]);
+pub struct Transitions(Vec<Transition>);
 
 impl Transitions {
     /// Appends a step.
     pub(super) fn push(&mut self, transition: Transition) {
-        let free = self.0.iter_mut().find(|slot| slot.is_none());
-        debug_assert!(free.is_some(), "a third step in one call: {transition:?}");
-        if let Some(free) = free {
-            *free = Some(transition);
-        }
+        debug_assert!(self.0.len() < 2, "a third step in one call: {transition:?}");
+        self.0.push(transition);
+    }
+
+    /// The steps, in order.
+    pub(super) fn as_slice(&self) -> &[Transition] {
+        &self.0
     }
 
     /// Whether nothing changed, as after nearly every call.
     pub fn is_empty(&self) -> bool {
-        self.0[0].is_none()
+        self.0.is_empty()
     }
 }
 
 impl From<Option<Transition>> for Transitions {
     fn from(transition: Option<Transition>) -> Self {
-        Self([transition, None])
+        Self(transition.into_iter().collect())
     }
 }
 
 impl IntoIterator for Transitions {
     type Item = Transition;
-    type IntoIter = std::iter::Flatten<std::array::IntoIter<Option<Transition>, 2>>;
+    type IntoIter = std::vec::IntoIter<Transition>;
 
     fn into_iter(self) -> Self::IntoIter {
-        self.0.into_iter().flatten()
+        self.0.into_iter()
     }
 }

@@ -72,6 +72,22 @@ fn a_dropped_pass_counts_as_ignored() {
 }
 
 #[test]
+fn a_call_from_before_the_latest_step_changes_nothing() {
+    let now = Instant::now();
+    let breaker = Shared::new(Settings { consecutive: 1, ..settings() }, 1, now, None);
+    let (mut early, mut late) = (breaker.acquire(now).0.unwrap(), breaker.acquire(now).0.unwrap());
+    for at in [now, now + secs(10)] {
+        assert_eq!(breaker.acquire(at).0.unwrap().report(at, FAILURE).into_iter().count(), 1);
+        assert!(early.report(at, FAILURE).is_empty(), "it is open already");
+        let _ = breaker.acquire(at + secs(8)).0.unwrap().report(at + secs(8), Outcome::Success);
+        assert!(late.report(at + secs(8), FAILURE).is_empty(), "it has closed again since");
+        assert_eq!(breaker.state(), State::Closed);
+        (early, late) = (breaker.acquire(at).0.unwrap(), breaker.acquire(at).0.unwrap());
+    }
+    assert_eq!(breaker.view().tally, Tally { ok: 2, err: 2, stale: 4, ..Tally::default() });
+}
+
+#[test]
 fn a_call_that_is_granted_was_announced_by_the_image() {
     let mut now = Instant::now();
     let mut random = SmallRng::seed_from_u64(5);
