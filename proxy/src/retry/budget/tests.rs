@@ -40,6 +40,17 @@ fn no_share_and_no_floor_is_no_retry() {
 }
 
 #[test]
+fn what_became_of_each_retry_is_counted() {
+    let now = Instant::now();
+    let budget = Budget::new(policy(0, 10, 1), now);
+    assert_eq!(budget.counts(), Counts::default());
+    for _ in 0..13 {
+        budget.try_retry(now);
+    }
+    assert_eq!(budget.counts(), Counts { granted: 10, refused: 3 });
+}
+
+#[test]
 fn another_policy_keeps_what_was_counted() {
     let now = Instant::now();
     let budget = Budget::new(policy(20, 10, 0), now);
