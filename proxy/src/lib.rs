@@ -48,3 +48,5 @@ mod telemetry;
 mod fault;
 
 pub use process::{ProcessError, run};
+// With `breaker`, what a benchmark times of the request path.
+pub use retry::budget;
