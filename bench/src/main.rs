@@ -7,8 +7,8 @@ use weft_bench::{
     policy::Policy,
 };
 
-/// Requests of one round: some tens of milliseconds.
-const REQUESTS: u32 = 200_000;
+/// Requests of one round: a millisecond or a few, so that most rounds pass without an interruption.
+const REQUESTS: u32 = 10_000;
 
 /// A stage or all of them, done once for a request with a number.
 type Stage = fn(&Policy, u64);

@@ -4,7 +4,7 @@
 use std::{sync::Barrier, thread, time::Instant};
 
 /// Rounds of one measurement: odd, so that there is a median among them.
-pub const ROUNDS: usize = 31;
+pub const ROUNDS: usize = 301;
 
 /// Nanoseconds that one request takes on its thread.
 #[derive(Clone, Copy, Debug, PartialEq)]
