@@ -3,14 +3,17 @@
 use std::{
     collections::VecDeque,
     net::{Ipv4Addr, SocketAddr},
+    pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll},
+    time::Duration,
 };
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header::CONTENT_TYPE};
 use http_body_util::{BodyExt, Full, combinators::BoxBody};
 use hyper::{
-    body::Incoming,
+    body::{Frame, Incoming},
     server::conn::{http1, http2},
     service::service_fn,
 };
@@ -18,6 +21,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::Semaphore,
+    time::sleep,
 };
 use weft_runtime::Tasks;
 
@@ -38,6 +42,10 @@ pub enum Reply {
     Hangup,
     /// Answers 200 once the gate opens.
     Held(Gate),
+    /// Answers 200 with the first byte of a body, and ends it once the gate opens.
+    Streamed(Gate),
+    /// Answers 200 so much later.
+    Late(Duration),
     /// Calls another one at this address, and answers 200 if that did, else 500: most services are like that.
     Call(SocketAddr),
 }
@@ -210,10 +218,39 @@ async fn answer(state: Arc<State>, request: Request<Incoming>) -> anyhow::Result
             gate.pass().await;
             named(&state, 200, request).await
         }
+        Reply::Streamed(gate) => {
+            let rest = Box::pin(async move { gate.pass().await });
+            Ok(Response::new(Begun { first: Some(Bytes::from_static(b"x")), rest }.boxed()))
+        }
+        Reply::Late(delay) => {
+            sleep(delay).await;
+            named(&state, 200, request).await
+        }
         Reply::Call(address) => {
             let served = try_get(address, "/").await.is_ok_and(|answer| answer.status == StatusCode::OK);
             named(&state, if served { 200 } else { 500 }, request).await
         }
+    }
+}
+
+/// A body that has begun, and ends with a future.
+struct Begun {
+    first: Option<Bytes>,
+    rest: Pin<Box<dyn Future<Output = ()> + Send + Sync>>,
+}
+
+impl hyper::body::Body for Begun {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        if let Some(first) = self.first.take() {
+            return Poll::Ready(Some(Ok(Frame::data(first))));
+        }
+        self.rest.as_mut().poll(context).map(|()| None)
     }
 }
 

@@ -23,6 +23,8 @@ pub mod load;
 pub mod stranger;
 // one HTTP connection,
 pub mod client;
+// those who spoil what passes,
+pub mod middlebox;
 // and those who listen in.
 pub mod capture;
 pub mod relay;

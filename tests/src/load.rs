@@ -8,7 +8,7 @@ use std::{
 };
 
 use http::{Method, StatusCode};
-use tokio::time::sleep;
+use tokio::time::{MissedTickBehavior, interval, sleep};
 use weft_runtime::{Shutdown, Tasks, shutdown::Trigger};
 
 use crate::{
@@ -18,6 +18,8 @@ use crate::{
 
 /// Pause of one caller between two requests.
 const PAUSE: Duration = Duration::from_millis(4);
+/// Requests at a constant rate that wait for their answers at once: far more than a working mesh lets pile up.
+const UNANSWERED_MAX: usize = 500;
 /// Failures that are told in words.
 const FAILURES_TOLD: usize = 5;
 
@@ -36,6 +38,16 @@ impl Tally {
     /// All requests.
     pub fn total(&self) -> u64 {
         self.served.values().sum::<u64>() + self.failed
+    }
+
+    fn take(&mut self, ended: anyhow::Result<Answer>) {
+        match ended {
+            Ok(answer) if answer.status == StatusCode::OK => {
+                *self.served.entry(answer.text()).or_default() += 1;
+            }
+            Ok(answer) => self.fail(format!("{} {}", answer.status, answer.text())),
+            Err(error) => self.fail(format!("{error:#}")),
+        }
     }
 
     fn fail(&mut self, how: String) {
@@ -70,6 +82,17 @@ impl Load {
         Self { tally, trigger, tasks }
     }
 
+    /// Somebody who asks for `/` so many times a second, each time on a connection of its own, whether the answers
+    /// before have come or not.
+    pub fn constant(address: SocketAddr, per_second: u32) -> Self {
+        let (trigger, shutdown) = Shutdown::manual();
+        let tally = Arc::new(Mutex::new(Tally::default()));
+        let tasks = Tasks::new();
+        let pace = pace(address, Duration::from_secs(1) / per_second, Arc::clone(&tally), shutdown);
+        tasks.spawn("pace", pace);
+        Self { tally, trigger, tasks }
+    }
+
     /// How all requests ended so far.
     pub fn tally(&self) -> Tally {
         lock(&self.tally).clone()
@@ -94,15 +117,33 @@ async fn call(address: SocketAddr, tally: Arc<Mutex<Tally>>, shutdown: Shutdown)
     let mut kept: Option<Connection> = None;
     while !shutdown.is_draining() {
         match ask(address, kept.take()).await {
-            Ok((connection, answer)) if answer.status == StatusCode::OK => {
-                kept = Some(connection);
-                *lock(&tally).served.entry(answer.text()).or_default() += 1;
+            Ok((connection, answer)) => {
+                kept = Some(connection).filter(|_| answer.status == StatusCode::OK);
+                lock(&tally).take(Ok(answer));
             }
-            Ok((_, answer)) => lock(&tally).fail(format!("{} {}", answer.status, answer.text())),
-            Err(error) => lock(&tally).fail(format!("{error:#}")),
+            Err(error) => lock(&tally).take(Err(error)),
         }
         sleep(PAUSE).await;
     }
+}
+
+/// Begins one request after another, and waits for the last at the end.
+async fn pace(address: SocketAddr, period: Duration, tally: Arc<Mutex<Tally>>, shutdown: Shutdown) {
+    let requests = Tasks::new();
+    let mut period = interval(period);
+    // A busy machine makes them fewer, and no burst of them.
+    period.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    while !shutdown.is_draining() {
+        period.tick().await;
+        assert!(requests.live() < UNANSWERED_MAX, "{UNANSWERED_MAX} requests wait for an answer");
+        let tally = Arc::clone(&tally);
+        requests.spawn("request", async move {
+            let ended = ask(address, None).await.map(|(_, answer)| answer);
+            lock(&tally).take(ended);
+        });
+    }
+    let late = requests.join_all(PATIENCE).await;
+    assert!(late.is_empty(), "{} requests still wait for an answer", late.len());
 }
 
 /// One request, on the connection of the last one if there is any.
