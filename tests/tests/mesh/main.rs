@@ -8,6 +8,7 @@ mod protocols;
 mod routing;
 // What happens when an application fails.
 mod breakers;
+mod faults;
 mod retries;
 // What happens when the mesh itself changes, fails, ages or ends.
 mod files;
