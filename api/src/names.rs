@@ -19,6 +19,10 @@ pub const XDS_PORT: u16 = 15012;
 /// Port on which a proxy serves metrics and health (read-only).
 pub const ADMIN_PORT: u16 = 4191;
 
+/// Most memory, in bytes, of a compiled regular expression of a route. Patterns come from people and not from requests,
+/// but one mistake must not cost every sidecar megabytes. Both sides compile with the same crate to the same bound.
+pub const EXPRESSION_BYTES_MAX: usize = 64 * 1024;
+
 /// ALPN of HTTP/2 between two sidecars.
 pub const ALPN_MESH_H2: &[u8] = b"weft-h2";
 /// ALPN of HTTP/1.1 between two sidecars.

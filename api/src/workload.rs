@@ -80,11 +80,6 @@ impl Object<WorkloadSpec> {
 impl WorkloadSpec {
     /// Checks what the types cannot say. Errors name the field by its path below `spec`.
     pub fn validate(&self) -> Result<(), Violation> {
-        if self.inbound.is_empty() && self.outbound.is_empty() {
-            let rule =
-                "is empty, and so is outbound: its sidecar would have nothing to do; give it a way in or out";
-            return Err(Violation::new("inbound", rule));
-        }
         let inbound =
             self.inbound.iter().enumerate().map(|(i, one)| (format!("inbound[{i}].port"), one.port));
         let apps =
@@ -107,6 +102,11 @@ impl WorkloadSpec {
                 let field = format!("inbound[{index}].port");
                 return Err(Violation::new(field, format!("is {}, which an earlier entry has", one.port)));
             }
+        }
+        if self.inbound.is_empty() && self.outbound.is_empty() {
+            let rule =
+                "is empty, and so is outbound: its sidecar would have nothing to do; give it a way in or out";
+            return Err(Violation::new("inbound", rule));
         }
         Ok(())
     }

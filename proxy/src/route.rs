@@ -6,6 +6,7 @@ use std::{borrow::Cow, sync::Arc, time::Duration};
 use http::{HeaderName, Method, request::Parts};
 use rand::Rng;
 use regex_lite::{Regex, RegexBuilder};
+use weft_api::names;
 
 use crate::{
     cluster::Cluster,
@@ -101,8 +102,7 @@ pub enum Text {
 ///
 /// The engine takes time linear in the text, as `regex` does, in a fraction of its size; it knows no Unicode classes.
 pub fn whole(pattern: &str) -> Result<Regex, regex_lite::Error> {
-    // 64 KiB of compiled program: patterns come from people, not from requests, but one mistake must not cost 10 MiB.
-    RegexBuilder::new(&format!("^(?:{pattern})$")).size_limit(64 * 1024).build()
+    RegexBuilder::new(&format!("^(?:{pattern})$")).size_limit(names::EXPRESSION_BYTES_MAX).build()
 }
 
 impl Table {

@@ -2,12 +2,13 @@
 
 use std::net::IpAddr;
 
-use regex::Regex;
+use regex_lite::RegexBuilder;
 use weft_api::{
     Object,
     circuit_breaker::Violation,
     gateway::{HttpRouteSpec, PathMatchKind, ValueMatch, ValueMatchKind},
     kubernetes::{AddressType, EndpointSlice, ServiceSpec},
+    names,
     object::Metadata,
     workload::WorkloadSpec,
 };
@@ -137,14 +138,16 @@ fn values(node: &Node, field: &str, values: &[ValueMatch]) -> Result<(), Flaw> {
     Ok(())
 }
 
-/// Proxies compile expressions with the same crate and the same limits: what is refused here would be refused there.
+/// Proxies compile expressions with the same crate to the same bound: what is refused here would be refused there.
 fn expression(node: &Node, field: &str, text: &str) -> Result<(), Flaw> {
-    let Err(error) = Regex::new(text) else { return Ok(()) };
+    let compiled = RegexBuilder::new(text).size_limit(names::EXPRESSION_BYTES_MAX).build();
+    let Err(error) = compiled else { return Ok(()) };
     // The last line says what is wrong; those before it draw the place.
     let reason =
         error.to_string().lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
     let message = format!("is `{text}`, which is no regular expression: {reason}");
-    Err(out_of_range(node, field, &message).hint("the syntax is RE2's: no look-around, no back-references"))
+    Err(out_of_range(node, field, &message)
+        .hint("the syntax is RE2's: no look-around, no back-references; and no Unicode classes"))
 }
 
 fn of_workload(workload: &Object<WorkloadSpec>, node: &Node) -> Result<(), Flaw> {

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fs, path::Path};
 
-use regex::Regex;
+use regex_lite::Regex;
 use serde_json::Value;
 
 use super::{Duration, circuit_breaker_policy, list, properties, retry_policy};

@@ -3,7 +3,7 @@
 use std::{cell::RefCell, collections::HashMap, sync::Arc};
 
 use cel::{Context, Env, Program};
-use regex::Regex;
+use regex_lite::Regex;
 use serde_json::Value;
 
 /// What was refused: the field, and the keyword of its schema that does so.
