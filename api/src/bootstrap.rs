@@ -26,6 +26,9 @@ pub struct Bootstrap {
     /// Listeners that lead to a named service (the ambassador).
     #[serde(default)]
     pub outbound: Vec<Outbound>,
+    /// Takes the connections that the pod's redirect diverts, by their original destination. Absent: no redirect.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transparent: Option<Transparent>,
     /// Single-threaded runtimes that carry requests. Default: one per available processor.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub workers: Option<usize>,
@@ -86,6 +89,24 @@ pub struct Outbound {
     pub target: String,
 }
 
+/// Where redirected connections arrive: on all addresses of the pod, IPv4 and IPv6.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Transparent {
+    /// Port for connections into the pod. Default 4143.
+    #[serde(default = "default_inbound_port")]
+    pub inbound: u16,
+    /// Port for connections of the application. Default 4140.
+    #[serde(default = "default_outbound_port")]
+    pub outbound: u16,
+}
+
+impl Default for Transparent {
+    fn default() -> Self {
+        Self { inbound: names::INBOUND_PORT, outbound: names::OUTBOUND_PORT }
+    }
+}
+
 /// HTTP between two sidecars.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum MeshHttp {
@@ -117,6 +138,14 @@ fn default_trust_domain() -> String {
 
 fn default_admin() -> SocketAddr {
     SocketAddr::from(([0, 0, 0, 0], names::ADMIN_PORT))
+}
+
+fn default_inbound_port() -> u16 {
+    names::INBOUND_PORT
+}
+
+fn default_outbound_port() -> u16 {
+    names::OUTBOUND_PORT
 }
 
 fn default_drain() -> Duration {

@@ -16,6 +16,12 @@ pub const SYSTEM_NAMESPACE: &str = "weft-system";
 pub const CONTROL_PLANE_ACCOUNT: &str = "weft-control-plane";
 /// Port on which the control plane serves xDS (TLS).
 pub const XDS_PORT: u16 = 15012;
+/// User id of a sidecar in a pod: what this user sends is not redirected.
+pub const PROXY_UID: u32 = 2112;
+/// Port of a sidecar in a pod to which connections into the pod are redirected.
+pub const INBOUND_PORT: u16 = 4143;
+/// Port of a sidecar in a pod to which the application's connections are redirected.
+pub const OUTBOUND_PORT: u16 = 4140;
 /// Port on which a proxy serves metrics and health (read-only).
 pub const ADMIN_PORT: u16 = 4191;
 
@@ -27,6 +33,8 @@ pub const EXPRESSION_BYTES_MAX: usize = 64 * 1024;
 pub const ALPN_MESH_H2: &[u8] = b"weft-h2";
 /// ALPN of HTTP/1.1 between two sidecars.
 pub const ALPN_MESH_HTTP1: &[u8] = b"weft-http/1.1";
+/// ALPN of bytes of any other protocol between two sidecars.
+pub const ALPN_MESH_TCP: &[u8] = b"weft-tcp";
 /// ALPN of the configuration stream.
 pub const ALPN_XDS: &[u8] = b"h2";
 

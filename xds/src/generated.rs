@@ -46,6 +46,11 @@ pub mod envoy {
                         include!("generated/envoy.extensions.filters.network.http_connection_manager.v3.rs");
                     }
                 }
+                pub mod tcp_proxy {
+                    pub mod v3 {
+                        include!("generated/envoy.extensions.filters.network.tcp_proxy.v3.rs");
+                    }
+                }
             }
         }
         pub mod transport_sockets {

@@ -23,8 +23,11 @@ pub use generated::{
             route::v3 as route,
         },
         extensions::{
-            filters::network::http_connection_manager::v3 as http_connection_manager,
-            transport_sockets::tls::v3 as tls, upstreams::http::v3 as upstream_http,
+            filters::network::{
+                http_connection_manager::v3 as http_connection_manager, tcp_proxy::v3 as tcp_proxy,
+            },
+            transport_sockets::tls::v3 as tls,
+            upstreams::http::v3 as upstream_http,
         },
         service::discovery::v3 as discovery,
         r#type::matcher::v3 as matcher,

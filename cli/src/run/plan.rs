@@ -75,6 +75,7 @@ impl Sidecar {
                 admin: spec.admin,
                 inbound: inbound.collect(),
                 outbound: outbound.collect(),
+                transparent: None,
                 // Several sidecars share this machine with what they stand beside.
                 workers: Some(1),
                 mesh_http: MeshHttp::default(),

@@ -98,6 +98,7 @@ impl Told {
             admin: spec.admin,
             inbound: inbound.collect(),
             outbound: outbound.collect(),
+            transparent: None,
             workers: Some(1),
             mesh_http: self.plan.mesh_http,
             access_log: spec.access_log,
