@@ -43,6 +43,8 @@ mod guard;
 mod accrual;
 pub mod breaker;
 mod http;
+// How connections come here that were made to somebody else.
+pub mod redirect;
 // Seen from every stage.
 mod telemetry;
 mod fault;
