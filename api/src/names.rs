@@ -53,3 +53,14 @@ pub const RESOURCE_INBOUND: &str = "inbound";
 pub const RESOURCE_IDENTITY: &str = "identity";
 /// Name of the secret that holds the roots to trust.
 pub const RESOURCE_TRUST_BUNDLE: &str = "trust-bundle";
+
+/// Variable that holds the bootstrap of a sidecar as JSON.
+pub const VARIABLE_BOOTSTRAP: &str = "WEFT_BOOTSTRAP";
+/// Variable that says what a program logs: a level, or `target=level` separated by commas.
+pub const VARIABLE_LOG: &str = "WEFT_LOG";
+/// Variable with the name of the pod around a container of ours.
+pub const VARIABLE_POD_NAME: &str = "WEFT_POD_NAME";
+/// Variable with the namespace of the pod around a container of ours.
+pub const VARIABLE_POD_NAMESPACE: &str = "WEFT_POD_NAMESPACE";
+/// Variable with the service account of the pod around a container of ours.
+pub const VARIABLE_SERVICE_ACCOUNT: &str = "WEFT_SERVICE_ACCOUNT";

@@ -93,7 +93,7 @@ fn obey(verb: Verb) -> anyhow::Result<ExitCode> {
         Verb::Proxy { bootstrap, child } => {
             child.prepare()?;
             logs::init("weft-proxy", Format::Text, &weft_proxy::config::log_filter())?;
-            weft_proxy::run(&bootstrap)?;
+            weft_proxy::run(&weft_proxy::config::Source::File(bootstrap))?;
             Ok(ExitCode::SUCCESS)
         }
         Verb::ControlPlane { config, child } => {

@@ -7,11 +7,20 @@ use std::{
     str::FromStr,
 };
 
-use weft_api::bootstrap::Bootstrap;
+use weft_api::{bootstrap::Bootstrap, names};
 use weft_identity::{
     SpiffeId, TrustDomain,
     bundle::{InvalidBundle, TrustBundle},
 };
+
+/// Where the bootstrap is. JSON either way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// In a file.
+    File(PathBuf),
+    /// In the variable `WEFT_BOOTSTRAP`.
+    Environment,
+}
 
 /// Everything that a proxy is made of, checked.
 #[derive(Debug)]
@@ -28,6 +37,15 @@ pub struct Config {
     pub workers: usize,
 }
 
+/// The pod around a process. Outside of Kubernetes it has no names.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Pod {
+    /// Its namespace.
+    pub namespace: Option<String>,
+    /// Its name.
+    pub name: Option<String>,
+}
+
 /// Why a proxy cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
@@ -39,11 +57,17 @@ pub enum ConfigError {
         /// Why.
         source: io::Error,
     },
+    /// The variable is not set.
+    #[error(
+        "the variable {} is not set: give the bootstrap in it as JSON, or a file by --bootstrap FILE",
+        names::VARIABLE_BOOTSTRAP
+    )]
+    Variable,
     /// The bootstrap is not one.
-    #[error("{path}: {reason}", path = path.display())]
+    #[error("{place}: {reason}")]
     Parse {
-        /// Which file.
-        path: PathBuf,
+        /// Which file or variable.
+        place: String,
         /// Line, column and field.
         reason: String,
     },
@@ -66,11 +90,21 @@ pub enum ConfigError {
 }
 
 impl Config {
-    /// Reads the bootstrap at `path` (JSON) and the files that it names.
-    pub fn read(path: &Path) -> Result<Self, ConfigError> {
-        let text = read(path)?;
-        let bootstrap: Bootstrap = serde_json::from_str(&text)
-            .map_err(|error| ConfigError::Parse { path: path.to_owned(), reason: error.to_string() })?;
+    /// Reads the bootstrap and the files that it names.
+    pub fn read(source: &Source) -> Result<Self, ConfigError> {
+        match source {
+            Source::File(path) => Self::parse(&path.display().to_string(), &read(path)?),
+            Source::Environment => {
+                let text = variable(names::VARIABLE_BOOTSTRAP).ok_or(ConfigError::Variable)?;
+                Self::parse(names::VARIABLE_BOOTSTRAP, &text)
+            }
+        }
+    }
+
+    /// Reads the bootstrap `text`, which stands at `place`, and the files that it names.
+    fn parse(place: &str, text: &str) -> Result<Self, ConfigError> {
+        let bootstrap: Bootstrap = serde_json::from_str(text)
+            .map_err(|error| ConfigError::Parse { place: place.to_owned(), reason: error.to_string() })?;
         Self::new(bootstrap)
     }
 
@@ -96,9 +130,18 @@ impl Config {
 }
 
 /// What the process logs: `WEFT_LOG`, a level (`debug`) or directives (`info,weft_proxy=debug`). Empty = info.
-#[expect(clippy::disallowed_methods, reason = "this is the module that reads the environment")]
 pub fn log_filter() -> String {
-    std::env::var("WEFT_LOG").unwrap_or_default()
+    variable(names::VARIABLE_LOG).unwrap_or_default()
+}
+
+/// The pod that this process runs in, as its variables tell.
+pub fn pod() -> Pod {
+    Pod { namespace: variable(names::VARIABLE_POD_NAMESPACE), name: variable(names::VARIABLE_POD_NAME) }
+}
+
+#[expect(clippy::disallowed_methods, reason = "this is the module that reads the environment")]
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
 }
 
 fn read(path: &Path) -> Result<String, ConfigError> {

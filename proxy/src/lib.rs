@@ -11,6 +11,8 @@
 
 // The process: threads, sockets, the end of it all.
 mod process;
+// Beside the sidecar: log files as lines of JSON.
+pub mod log_adapter;
 // What it is told at start.
 pub mod config;
 // A configuration change comes in.

@@ -1,32 +1,54 @@
-//! `weft-proxy --bootstrap FILE`: the sidecar as a program of its own.
+//! `weft-proxy`: the sidecar as a program of its own, and what else a pod of the mesh runs.
 
-use std::{path::Path, process::ExitCode};
+use std::{path::PathBuf, process::ExitCode};
 
+use weft_proxy::{config, config::Source, log_adapter};
 use weft_runtime::logs::{self, Format};
 
-const USAGE: &str = "usage: weft-proxy --bootstrap FILE";
+const USAGE: &str = "\
+usage: weft-proxy --bootstrap FILE          the sidecar; FILE holds its bootstrap as JSON
+       weft-proxy --bootstrap-env           the same, with the bootstrap in the variable WEFT_BOOTSTRAP
+       weft-proxy logs --file FILE ...      prints the lines of log files as JSON, and follows them";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [flag, path] = arguments.as_slice() else { return usage() };
-    if flag != "--bootstrap" {
-        return usage();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match arguments.as_slice() {
+        ["--bootstrap", path] => sidecar(&Source::File(PathBuf::from(path))),
+        ["--bootstrap-env"] => sidecar(&Source::Environment),
+        ["logs", files @ ..] => match log_adapter::files(files) {
+            Ok(files) => adapter(files),
+            Err(error) => misused(&error.to_string()),
+        },
+        [] => misused("no arguments are given"),
+        [first, ..] => misused(&format!("`{first}` is not understood here")),
     }
-    let filter = weft_proxy::config::log_filter();
-    if let Err(error) = logs::init("weft-proxy", Format::Json, &filter) {
-        eprintln!("weft-proxy: {error}");
+}
+
+fn sidecar(source: &Source) -> ExitCode {
+    start("weft-proxy", || weft_proxy::run(source).map_err(|error| error.to_string()))
+}
+
+fn adapter(files: Vec<PathBuf>) -> ExitCode {
+    start("weft-logs", || log_adapter::run(files, &config::pod()).map_err(|error| error.to_string()))
+}
+
+/// Starts the log of `program`, and then `run`.
+fn start(program: &str, run: impl FnOnce() -> Result<(), String>) -> ExitCode {
+    if let Err(error) = logs::init(program, Format::Json, &config::log_filter()) {
+        eprintln!("{program}: {error}");
         return ExitCode::from(2);
     }
-    match weft_proxy::run(Path::new(path)) {
+    match run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("weft-proxy: {error}");
+            eprintln!("{program}: {error}");
             ExitCode::FAILURE
         }
     }
 }
 
-fn usage() -> ExitCode {
-    eprintln!("{USAGE}");
+fn misused(why: &str) -> ExitCode {
+    eprintln!("weft-proxy: {why}\n{USAGE}");
     ExitCode::from(2)
 }

@@ -3,7 +3,6 @@
 use std::{
     io,
     net::SocketAddr,
-    path::Path,
     rc::Rc,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
@@ -20,7 +19,7 @@ use weft_runtime::{
 use crate::{
     accept::{self, Leads},
     compile::Compiler,
-    config::{Config, ConfigError},
+    config::{Config, ConfigError, Source},
     expose, probe,
     setback::Setbacks,
     snapshot::Snapshots,
@@ -49,9 +48,9 @@ pub enum ProcessError {
 /// A socket of each worker for one listener, and where it leads.
 type Sockets = Vec<(std::net::TcpListener, Leads)>;
 
-/// Runs the proxy whose bootstrap is at `path`, until it is told to end and has drained.
-pub fn run(path: &Path) -> Result<(), ProcessError> {
-    let config = Config::read(path)?;
+/// Runs the proxy whose bootstrap is at `source`, until it is told to end and has drained.
+pub fn run(source: &Source) -> Result<(), ProcessError> {
+    let config = Config::read(source)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     LocalSet::new().block_on(&runtime, proxy(config))
 }

@@ -25,7 +25,7 @@ fn read_with(change: impl FnOnce(&mut Value)) -> Result<Config, ConfigError> {
     change(&mut bootstrap);
     let path = folder.path().join("bootstrap.json");
     fs::write(&path, bootstrap.to_string()).unwrap();
-    Config::read(&path)
+    Config::read(&Source::File(path))
 }
 
 #[test]
@@ -60,4 +60,11 @@ fn roots_that_are_none_are_refused() {
     fs::write(&empty, "").unwrap();
     let error = read_with(|bootstrap| bootstrap["controlPlane"]["trustBundle"] = json!(empty)).unwrap_err();
     assert!(matches!(error, ConfigError::Bundle { .. }), "{error}");
+}
+
+#[test]
+fn an_absent_variable_says_what_to_set() {
+    // No test sets this variable, since a process has only one of it.
+    let error = Config::read(&Source::Environment).unwrap_err().to_string();
+    assert!(error.contains("WEFT_BOOTSTRAP") && error.contains("--bootstrap FILE"), "{error}");
 }
