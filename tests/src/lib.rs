@@ -28,6 +28,8 @@ pub mod middlebox;
 // and those who listen in.
 pub mod capture;
 pub mod relay;
+// Images that containers run.
+pub mod oci;
 // Addresses that nobody has.
 pub mod port;
 // Waiting for what can be observed.
