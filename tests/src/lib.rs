@@ -28,7 +28,8 @@ pub mod middlebox;
 // and those who listen in.
 pub mod capture;
 pub mod relay;
-// Images that containers run.
+// Images that containers run: the project's own, and how one is written.
+pub mod images;
 pub mod oci;
 // Addresses that nobody has.
 pub mod port;

@@ -1,0 +1,52 @@
+//! Builds the project's images as OCI archives: `cargo run -p weft-tests --bin images`.
+
+use std::{env, fs, path::PathBuf, process::ExitCode};
+
+use anyhow::{Context, Result, bail};
+use weft_tests::images::{Builder, IMAGES, Image};
+
+const USAGE: &str = "\
+usage: images [--profile dist|release|image-test|dev] [--out DIR] [NAME...]
+
+Builds the images of these names (default: all) from static programs, each as an OCI archive DIR/NAME.tar
+(default DIR: <target folder>/images).
+
+--profile  dist (default) for publishing; image-test builds in a fraction of the time, for tests; release, dev";
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("images: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<()> {
+    let (mut profile, mut output, mut images) = ("dist".to_owned(), None, Vec::new());
+    let mut arguments = env::args().skip(1);
+    while let Some(argument) = arguments.next() {
+        match argument.as_str() {
+            "--help" | "-h" => {
+                println!("{USAGE}");
+                return Ok(());
+            }
+            "--profile" => profile = arguments.next().context("--profile needs the name of a profile")?,
+            "--out" => output = Some(PathBuf::from(arguments.next().context("--out needs a folder")?)),
+            flag if flag.starts_with('-') => bail!("there is no flag {flag}\n{USAGE}"),
+            name => images.push(Image::named(name)?),
+        }
+    }
+    if images.is_empty() {
+        images.extend(&IMAGES);
+    }
+    let builder = Builder::new(&profile, output)?;
+    for image in images {
+        let archive = builder.archive(image)?;
+        let path = archive.path.display();
+        let bytes = fs::metadata(&archive.path).with_context(|| path.to_string())?.len();
+        println!("{}  {:.1} MB  {}  {path}", image.reference(), bytes as f64 / 1e6, archive.digest);
+    }
+    Ok(())
+}

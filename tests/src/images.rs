@@ -1,0 +1,188 @@
+//! The project's images: static binaries and nothing else, the same bytes from the same sources.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::{Context, Result, bail};
+use weft_api::names;
+
+use crate::{config, oci};
+
+/// What all names of images begin with. Nobody can be asked for an image of the host `localhost`: a node that was not
+/// given the image says so, instead of running a stranger's.
+pub const REPOSITORY: &str = "localhost/weft";
+/// The platform that images are built for: the only one with a static C library everywhere (glibc's).
+const TARGET: &str = "x86_64-unknown-linux-gnu";
+/// A user without rights, for programs whose user id means nothing.
+const NOBODY: u32 = 65532;
+
+/// What an image is made of.
+#[derive(Debug)]
+pub struct Image {
+    /// Its name, without repository and tag.
+    pub name: &'static str,
+    /// The crate that it is built from.
+    package: &'static str,
+    /// Features of that crate.
+    features: &'static [&'static str],
+    /// Programs, each at `/<name>`. The only one of an image is its entrypoint.
+    binaries: &'static [&'static str],
+    /// User id that it runs as unless the pod says otherwise.
+    user: u32,
+}
+
+/// All images.
+pub const IMAGES: [Image; 3] = [
+    Image {
+        name: "proxy",
+        package: "weft-proxy",
+        features: &[],
+        binaries: &["weft-proxy"],
+        user: names::PROXY_UID,
+    },
+    Image {
+        name: "control-plane",
+        package: "weft-control-plane",
+        features: &[],
+        binaries: &["weft-control-plane"],
+        user: NOBODY,
+    },
+    Image {
+        name: "samples",
+        package: "weft-samples",
+        features: &[],
+        binaries: &["feelgood-api", "frontend"],
+        user: NOBODY,
+    },
+];
+
+/// How to build, and where to put what comes of it.
+#[derive(Debug)]
+pub struct Builder {
+    profile: String,
+    /// Cargo's folder for these builds: their flags are others than those of everything else.
+    target: PathBuf,
+    output: PathBuf,
+}
+
+/// An image in a file.
+#[derive(Debug)]
+pub struct Archive {
+    /// The file.
+    pub path: PathBuf,
+    /// Digest of the image, `sha256:` and 64 digits.
+    pub digest: String,
+}
+
+impl Builder {
+    /// Builds in cargo's profile `profile`, and writes below `output` (default: the target folder's `images`).
+    pub fn new(profile: &str, output: Option<PathBuf>) -> Result<Self> {
+        let target = target_folder()?.join("images");
+        let output = output.unwrap_or_else(|| target.clone());
+        fs::create_dir_all(&output).with_context(|| format!("cannot make {}", output.display()))?;
+        Ok(Self { profile: profile.to_owned(), target, output })
+    }
+
+    /// Compiles `image` and writes its archive, `<name>.tar`.
+    pub fn archive(&self, image: &Image) -> Result<Archive> {
+        self.compile(image)?;
+        let path = self.output.join(format!("{}.tar", image.name));
+        let digest = image.write(&self.binaries(), &path)?;
+        Ok(Archive { path, digest })
+    }
+
+    /// One call of cargo for each image: together, their crates would be built with each other's features, and an
+    /// image's bytes would depend on what else was asked for.
+    fn compile(&self, image: &Image) -> Result<()> {
+        let mut cargo = Command::new(env!("CARGO"));
+        cargo.current_dir(root()).env("CARGO_ENCODED_RUSTFLAGS", rust_flags()?.join("\x1f"));
+        cargo.args(["build", "--locked", "--target", TARGET, "--profile", &self.profile]);
+        cargo.arg("--target-dir").arg(&self.target);
+        cargo.args(["--package", image.package]);
+        for binary in image.binaries {
+            cargo.args(["--bin", binary]);
+        }
+        if !image.features.is_empty() {
+            cargo.args(["--features", &image.features.join(",")]);
+        }
+        let status = cargo.status().context("cargo cannot be started")?;
+        if !status.success() {
+            bail!("{} was not built: cargo says why above", image.package);
+        }
+        Ok(())
+    }
+
+    fn binaries(&self) -> PathBuf {
+        // Cargo calls the folder of this one profile otherwise.
+        let profile = if self.profile == "dev" { "debug" } else { &self.profile };
+        self.target.join(TARGET).join(profile)
+    }
+}
+
+impl Image {
+    /// The image of this name.
+    pub fn named(name: &str) -> Result<&'static Self> {
+        IMAGES.iter().find(|image| image.name == name).with_context(|| {
+            let all: Vec<_> = IMAGES.iter().map(|image| image.name).collect();
+            format!("there is no image {name}; there are {}", all.join(", "))
+        })
+    }
+
+    /// Repository, name and tag.
+    pub fn reference(&self) -> String {
+        format!("{REPOSITORY}/{}:{}", self.name, env!("CARGO_PKG_VERSION"))
+    }
+
+    /// Writes the image as an OCI archive, with its programs out of the folder `binaries`. Returns its digest.
+    pub fn write(&self, binaries: &Path, archive: &Path) -> Result<String> {
+        let mut programs = Vec::new();
+        for name in self.binaries {
+            let path = binaries.join(name);
+            let bytes = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+            programs.push((format!("/{name}"), bytes));
+        }
+        let files: Vec<oci::Entry> =
+            programs.iter().map(|(path, bytes)| oci::Entry { path, mode: 0o755, bytes }).collect();
+        let entrypoint = match files.as_slice() {
+            [only] => vec![only.path],
+            _ => Vec::new(),
+        };
+        let (name, user) = (self.reference(), format!("{0}:{0}", self.user));
+        oci::write_archive(
+            archive,
+            &oci::Image { name: &name, files: &files, entrypoint: &entrypoint, user: &user },
+        )
+    }
+}
+
+/// Flags for a static program that does not tell where it was built.
+fn rust_flags() -> Result<Vec<String>> {
+    let remap = |from: &Path, to: &str| format!("--remap-path-prefix={}={to}", from.display());
+    Ok(vec![
+        "-Ctarget-feature=+crt-static".to_owned(),
+        remap(&root(), "/weft"),
+        remap(&config::cargo_home()?, "/cargo"),
+    ])
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the crate lies in the repository").to_owned()
+}
+
+/// The target folder of the workspace, wherever cargo has it.
+fn target_folder() -> Result<PathBuf> {
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.current_dir(root()).args(["metadata", "--locked", "--no-deps", "--format-version", "1"]);
+    let output = cargo.output().context("cargo cannot be started")?;
+    let failure = String::from_utf8_lossy(&output.stderr);
+    let metadata: serde_json::Value =
+        serde_json::from_slice(&output.stdout).with_context(|| format!("cargo metadata: {failure}"))?;
+    let folder = metadata["target_directory"].as_str().context("cargo does not say where it builds")?;
+    Ok(folder.into())
+}
+
+#[cfg(test)]
+mod tests;
