@@ -1,13 +1,18 @@
 //! `weft-proxy`: the sidecar as a program of its own, and what else a pod of the mesh runs.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    io::{self, Write},
+    path::PathBuf,
+    process::ExitCode,
+};
 
-use weft_proxy::{config, config::Source, log_adapter};
+use weft_proxy::{config, config::Source, log_adapter, redirect};
 use weft_runtime::logs::{self, Format};
 
 const USAGE: &str = "\
 usage: weft-proxy --bootstrap FILE          the sidecar; FILE holds its bootstrap as JSON
        weft-proxy --bootstrap-env           the same, with the bootstrap in the variable WEFT_BOOTSTRAP
+       weft-proxy init [FLAGS]                  leads the connections of a pod through its sidecar; --help lists FLAGS
        weft-proxy logs --file FILE ...      prints the lines of log files as JSON, and follows them";
 
 fn main() -> ExitCode {
@@ -16,6 +21,7 @@ fn main() -> ExitCode {
     match arguments.as_slice() {
         ["--bootstrap", path] => sidecar(&Source::File(PathBuf::from(path))),
         ["--bootstrap-env"] => sidecar(&Source::Environment),
+        ["init", flags @ ..] => init(flags),
         ["logs", files @ ..] => match log_adapter::files(files) {
             Ok(files) => adapter(files),
             Err(error) => misused(&error.to_string()),
@@ -31,6 +37,20 @@ fn sidecar(source: &Source) -> ExitCode {
 
 fn adapter(files: Vec<PathBuf>) -> ExitCode {
     start("weft-logs", || log_adapter::run(files, &config::pod()).map_err(|error| error.to_string()))
+}
+
+/// Runs once, for people and for the events of a pod: it says what it did in plain words.
+fn init(flags: &[&str]) -> ExitCode {
+    match redirect::init(flags) {
+        Ok(said) => match io::stdout().write_all(said.as_bytes()) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(_) => ExitCode::FAILURE,
+        },
+        Err(error) => {
+            eprintln!("weft-proxy init: {error}");
+            if error.is_usage() { ExitCode::from(2) } else { ExitCode::FAILURE }
+        }
+    }
 }
 
 /// Starts the log of `program`, and then `run`.

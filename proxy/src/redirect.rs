@@ -1,5 +1,90 @@
 //! The redirect: how connections come to a sidecar that nobody addressed, and where they were meant to go.
+//!
+//! `weft-proxy init` installs it once, before anything else runs in a pod. [`rules`] holds all that it is; the modules
+//! below turn that into text for people and into bytes for the kernel, and back.
 
+mod arguments;
+mod rules;
+mod text;
+mod inspect;
+mod probe;
+mod transaction;
+mod expressions;
+mod kernel;
+mod netlink;
 mod original;
+mod ports;
+
+use arguments::{InvalidArgument, Mode, Settings, USAGE};
+use inspect::Installed;
+use kernel::{Kernel, KernelError};
+use probe::ProbeError;
 
 pub use original::original_destination;
+
+/// Why `weft-proxy init` did not do what it was told to, or the redirect is not in force.
+#[derive(Debug, thiserror::Error)]
+pub enum InitError {
+    /// It was told something impossible.
+    #[error(transparent)]
+    Argument(#[from] InvalidArgument),
+    /// The kernel did not do it.
+    #[error(transparent)]
+    Kernel(#[from] KernelError),
+    /// Connections do not go the way they should.
+    #[error(transparent)]
+    Probe(#[from] ProbeError),
+    /// The rules in the kernel are others.
+    #[error("the redirect is not in force: {0}; run `weft-proxy init` with the same flags")]
+    Differs(String),
+}
+
+impl InitError {
+    /// Whether the arguments are at fault, and not the machine.
+    pub fn is_usage(&self) -> bool {
+        matches!(self, Self::Argument(_))
+    }
+}
+
+/// Does what `weft-proxy init` with these `arguments` is to do in the network namespace of this thread, and says what it
+/// did.
+pub fn init(arguments: &[&str]) -> Result<String, InitError> {
+    let (mode, settings) = arguments::parse(arguments)?;
+    match mode {
+        Mode::Install => Ok(install(&settings)?),
+        Mode::DryRun => Ok(text::table(&rules::chains(&settings))),
+        Mode::Verify => verify(&settings),
+        Mode::Help => Ok(format!("{USAGE}\n")),
+    }
+}
+
+fn install(settings: &Settings) -> Result<String, KernelError> {
+    let transaction = transaction::install(&rules::chains(settings));
+    Kernel::open()?.commit(&transaction)?;
+    Ok(format!(
+        "TCP out of this pod goes to port {}, unless it is of user {}; TCP into it goes to port {}\n",
+        settings.outbound_port, settings.proxy_uid, settings.inbound_port
+    ))
+}
+
+/// Rules that cannot be read are no fault: connections show whether the redirect is there.
+fn verify(settings: &Settings) -> Result<String, InitError> {
+    let rules = match Kernel::open().and_then(|kernel| Installed::read(&kernel)) {
+        Ok(installed) => {
+            let differences = installed.differences(&rules::chains(settings));
+            if !differences.is_empty() {
+                return Err(InitError::Differs(differences.join("; ")));
+            }
+            "its rules are the right ones"
+        }
+        Err(KernelError::NotPermitted) => "its rules cannot be read without NET_ADMIN",
+        Err(error) => return Err(error.into()),
+    };
+    let targets: Vec<String> = probe::probe(settings)?.iter().map(ToString::to_string).collect();
+    let seen = if targets.is_empty() {
+        "no port is left to try, since all are skipped".to_owned()
+    } else {
+        format!("connections to {} come to port {}", targets.join(" and "), settings.outbound_port)
+    };
+    Ok(format!("the redirect is in force: {rules}; {seen}\n"))
+}

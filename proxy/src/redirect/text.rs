@@ -1,0 +1,47 @@
+//! The redirect in the syntax of nft, as `nft list table inet weft` shows it and `nft -f` reads it.
+
+use std::fmt::Write;
+
+use super::{
+    ports,
+    rules::{Chain, Hook, LOOPBACK, Match, PRIORITY, Rule, TABLE, Verdict},
+};
+
+/// The whole table.
+pub fn table(chains: &[Chain]) -> String {
+    let chains: Vec<String> = chains.iter().map(chain).collect();
+    format!("table inet {TABLE} {{\n{}}}\n", chains.join("\n"))
+}
+
+/// One rule.
+pub fn rule(hook: Hook, rule: &Rule) -> String {
+    let verdict = match rule.verdict {
+        Verdict::Pass => "accept".to_owned(),
+        Verdict::Redirect(port) => format!("redirect to :{port}"),
+    };
+    format!("{} {verdict} comment \"{}\"", of(hook, &rule.of), rule.comment)
+}
+
+fn chain(chain: &Chain) -> String {
+    let name = chain.hook.name();
+    let mut text =
+        format!("\tchain {name} {{\n\t\ttype nat hook {name} priority {PRIORITY}; policy accept;\n");
+    for one in &chain.rules {
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "\t\t{}", rule(chain.hook, one));
+    }
+    text + "\t}\n"
+}
+
+fn of(hook: Hook, of: &Match) -> String {
+    match (of, hook) {
+        (Match::User(uid), _) => format!("meta skuid {uid}"),
+        (Match::Loopback, Hook::Output) => format!("oifname \"{LOOPBACK}\""),
+        (Match::Loopback, Hook::Prerouting) => format!("iifname \"{LOOPBACK}\""),
+        (Match::Ports(ports), _) => format!("tcp dport {}", ports::shown(ports)),
+        (Match::Tcp, _) => "meta l4proto tcp".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests;
