@@ -28,6 +28,8 @@ pub mod middlebox;
 // and those who listen in.
 pub mod capture;
 pub mod relay;
+// Commands of a page of the documentation, which a test runs as they stand there.
+pub mod page;
 // Images that containers run: the project's own, and how one is written.
 pub mod images;
 pub mod oci;

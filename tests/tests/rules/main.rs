@@ -5,6 +5,8 @@
 mod order;
 // Crates go one way, and some are nowhere.
 mod dependencies;
+// What the charts owe whoever installs them.
+mod charts;
 // What every file owes its reader.
 mod neutrality;
 // Rust as text: code without comments and literals.
