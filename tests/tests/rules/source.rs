@@ -27,7 +27,8 @@ pub(crate) fn files(folder: &Path) -> Vec<PathBuf> {
             if !is_foreign(&name) {
                 found.extend(files(&path));
             }
-        } else {
+        } else if name != ".git" {
+            // (A file of this name leads from a second work tree to its repository.)
             found.push(path);
         }
     }
