@@ -47,6 +47,8 @@ pub mod breaker;
 mod http;
 // How connections come here that were made to somebody else.
 pub mod redirect;
+// What threads share breakers and limits by.
+mod sync;
 // Seen from every stage.
 mod telemetry;
 mod fault;

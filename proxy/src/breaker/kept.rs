@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -13,6 +13,7 @@ use super::{
     shared::{Seat, Shared},
     transition::{Transition, Transitions},
 };
+use crate::sync::{Mutex, MutexGuard};
 
 /// The state of an endpoint that disappeared is kept this long, so that a flap does not pardon.
 pub const KEEP: Duration = Duration::from_mins(1);
@@ -112,16 +113,6 @@ impl Kept {
         // Released before any breaker is locked: a breaker locks the cap while it is locked itself.
         let due = self.cap.lock().unwrap_or_else(PoisonError::into_inner).set_percent(max_ejection_percent);
         roster.readmit(&due.into_iter().collect(), now)
-    }
-
-    /// How many breakers there are, those of endpoints that are gone included.
-    pub fn len(&self) -> usize {
-        self.lock().entries.len()
-    }
-
-    /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
     }
 
     fn lock(&self) -> MutexGuard<'_, Roster> {

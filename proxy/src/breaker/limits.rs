@@ -1,11 +1,10 @@
 //! Exact concurrent admission: how much may be under way to one destination at once.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
-};
+use std::sync::{Arc, atomic::Ordering};
 
 use weft_api::circuit_breaker::Limits as Policy;
+
+use crate::sync::AtomicU64;
 
 /// The bounds of one destination, for all workers of the proxy together.
 #[derive(Clone, Debug)]

@@ -1,10 +1,7 @@
 //! The breaker as request path and balancer use it, from several workers.
 
 use std::{
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, PoisonError, atomic::Ordering},
     time::{Duration, Instant},
 };
 
@@ -16,6 +13,7 @@ use super::{
     slow_start,
     transition::{State, Transition, Transitions},
 };
+use crate::sync::{AtomicU64, Mutex, MutexGuard};
 
 /// One machine, shared.
 ///

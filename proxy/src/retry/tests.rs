@@ -27,6 +27,25 @@ fn tries_end_at_the_policy_s_number() {
 }
 
 #[test]
+fn the_pause_before_the_first_retry_is_the_shortest() {
+    let mut policy = Retry { attempts: 3, ..Retry::default() };
+    policy.budget.min_per_second = 100;
+    let rule = rule(&policy);
+    let base = policy.backoff.base.get();
+    // The longest of many draws is close to the end of their range: base, twice base, four times base.
+    for (tries, longest) in [(1, base), (2, base * 2), (3, base * 4)] {
+        let mut random = SmallRng::seed_from_u64(u64::from(tries));
+        let mut draw =
+            || match rule.decide(Retryable::Always, &Method::GET, tries, None, Instant::now(), &mut random) {
+                Decision::After(pause) => pause,
+                other => panic!("{other:?}"),
+            };
+        let most = (0..10).map(|_| draw()).max().unwrap();
+        assert!(most > longest / 2 && most < longest, "{most:?} before retry {tries}");
+    }
+}
+
+#[test]
 fn what_may_have_been_processed_is_not_repeated_unless_it_may_be() {
     let rule = rule(&Retry::default());
     for (retryable, method, again) in [
