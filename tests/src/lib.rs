@@ -30,6 +30,8 @@ pub mod capture;
 pub mod relay;
 // Commands of a page of the documentation, which a test runs as they stand there.
 pub mod page;
+// Pods as far as the kernel sees them.
+pub mod namespace;
 // Images that containers run: the project's own, and how one is written.
 pub mod images;
 pub mod oci;

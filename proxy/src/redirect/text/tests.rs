@@ -25,6 +25,7 @@ fn the_default_redirect_reads_like_this() {
 }
 "#;
     assert_eq!(shown(""), expected);
+    assert!(include_str!("../../../../docs/redirect.md").contains(expected), "the page shows other rules");
 }
 
 #[test]
