@@ -176,3 +176,6 @@ pub fn scope_label(scope: Scope) -> &'static str {
         Scope::Target => "target",
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -81,6 +81,18 @@ fn a_guard_reports_once() {
 }
 
 #[test]
+fn only_what_a_breaker_waits_for_is_a_probe() {
+    let (guard, now) = (guard(false, 9, None), Instant::now());
+    let mut entry = guard.enter(now).unwrap();
+    assert!(!entry.is_probe());
+    entry.settle(entry.outcome(failed(), false), now);
+    let mut probe = guard.enter(now + Duration::from_secs(3)).unwrap();
+    assert!(probe.is_probe());
+    probe.settle(Outcome::Success, now + Duration::from_secs(3));
+    assert!(!probe.is_probe(), "it has been told");
+}
+
+#[test]
 fn the_canned_answer_is_marked_and_given_for_its_causes_only() {
     let header = Header { name: "Content-Type".into(), value: "text/plain".into() };
     let length = Header { name: "content-length".into(), value: "9999".into() };
