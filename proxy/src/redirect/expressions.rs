@@ -4,7 +4,7 @@
 
 use super::{
     netlink::{self, Writer},
-    rules::{Hook, LOOPBACK, Match, Rule, Verdict},
+    rules::{LOOPBACK, Match, Rule, Verdict},
 };
 
 /// The one register that is used (NFT_REG_1), and that of verdicts (NFT_REG_VERDICT).
@@ -62,8 +62,6 @@ pub enum Expression {
 /// What is known about a packet; values are `enum nft_meta_keys`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Key {
-    /// Name of the interface that it came in by.
-    InInterface = 6,
     /// Name of the interface that it goes out by.
     OutInterface = 7,
     /// User of the socket that it came from.
@@ -83,12 +81,12 @@ pub enum Operator {
     AtLeast = 5,
 }
 
-const KEYS: [Key; 4] = [Key::InInterface, Key::OutInterface, Key::User, Key::Protocol];
+const KEYS: [Key; 3] = [Key::OutInterface, Key::User, Key::Protocol];
 const OPERATORS: [Operator; 3] = [Operator::Equal, Operator::AtMost, Operator::AtLeast];
 
-/// What a rule at `hook` consists of.
-pub fn of_rule(hook: Hook, rule: &Rule) -> Vec<Expression> {
-    let mut all = of_match(hook, &rule.of);
+/// What a rule consists of.
+pub fn of_rule(rule: &Rule) -> Vec<Expression> {
+    let mut all = of_match(&rule.of);
     match rule.verdict {
         Verdict::Pass => all.push(Expression::Accept),
         Verdict::Redirect(port) => {
@@ -98,24 +96,20 @@ pub fn of_rule(hook: Hook, rule: &Rule) -> Vec<Expression> {
     all
 }
 
-fn of_match(hook: Hook, of: &Match) -> Vec<Expression> {
+fn of_match(of: &Match) -> Vec<Expression> {
     let equal = |bytes: &[u8]| Expression::Compare(Operator::Equal, bytes.to_vec());
     match of {
         // The kernel keeps it in the order of the machine.
         Match::User(uid) => vec![Expression::Load(Key::User), equal(&uid.to_ne_bytes())],
-        Match::Loopback => {
-            let key = match hook {
-                Hook::Prerouting => Key::InInterface,
-                Hook::Output => Key::OutInterface,
-            };
+        Match::ToLoopback => {
             let mut name = LOOPBACK.as_bytes().to_vec();
             name.resize(INTERFACE_BYTES, 0);
-            vec![Expression::Load(key), equal(&name)]
+            vec![Expression::Load(Key::OutInterface), equal(&name)]
         }
         Match::Tcp => vec![Expression::Load(Key::Protocol), equal(&[TCP])],
         Match::Ports(ports) => {
             let (first, last) = (ports.start().to_be_bytes(), ports.end().to_be_bytes());
-            let mut all = of_match(hook, &Match::Tcp);
+            let mut all = of_match(&Match::Tcp);
             all.push(Expression::LoadPort);
             if first == last {
                 all.push(equal(&first));

@@ -71,13 +71,10 @@ impl Installed {
         }
         let rules: Vec<_> =
             self.rules.iter().filter(|(chain, _)| chain == name).map(|(_, rule)| rule).collect();
-        let differs = expected
-            .rules
-            .iter()
-            .zip(&rules)
-            .position(|(rule, found)| expressions::of_rule(expected.hook, rule) != **found);
+        let differs =
+            expected.rules.iter().zip(&rules).position(|(rule, found)| expressions::of_rule(rule) != **found);
         if let Some(at) = differs {
-            let rule = text::rule(expected.hook, &expected.rules[at]);
+            let rule = text::rule(&expected.rules[at]);
             return Some(format!("rule {} of chain {name} is not `{rule}`", at + 1));
         }
         let (found, wanted) = (rules.len(), expected.rules.len());

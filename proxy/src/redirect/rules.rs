@@ -49,8 +49,8 @@ pub struct Rule {
 pub enum Match {
     /// Of a process that runs as this user.
     User(u32),
-    /// Within the namespace: to loopback, or to an address of its own.
-    Loopback,
+    /// Out by loopback, which also leads to every other address of this namespace.
+    ToLoopback,
     /// Over TCP to one of these ports.
     Ports(RangeInclusive<u16>),
     /// All over TCP.
@@ -87,11 +87,14 @@ fn output(settings: &Settings) -> Chain {
         verdict: Verdict::Pass,
         comment: "the sidecar's own connections",
     };
+    let within = Rule { of: Match::ToLoopback, verdict: Verdict::Pass, comment: "within the pod" };
     let skipped = settings.skip_outbound.ranges().iter().map(skip);
-    let rules = [sidecar, within()].into_iter().chain(skipped).chain([redirect(settings.outbound_port)]);
+    let rules = [sidecar, within].into_iter().chain(skipped).chain([redirect(settings.outbound_port)]);
     Chain { hook: Hook::Output, rules: rules.collect() }
 }
 
+/// What stays within the pod comes by here as well; but for a connection the kernel asks for a destination once, and that
+/// was in `output`.
 fn prerouting(settings: &Settings) -> Chain {
     let admin = Rule {
         of: Match::Ports(names::ADMIN_PORT..=names::ADMIN_PORT),
@@ -99,12 +102,8 @@ fn prerouting(settings: &Settings) -> Chain {
         comment: "metrics and health of the sidecar",
     };
     let skipped = settings.skip_inbound.ranges().iter().map(skip);
-    let rules = [within(), admin].into_iter().chain(skipped).chain([redirect(settings.inbound_port)]);
+    let rules = [admin].into_iter().chain(skipped).chain([redirect(settings.inbound_port)]);
     Chain { hook: Hook::Prerouting, rules: rules.collect() }
-}
-
-fn within() -> Rule {
-    Rule { of: Match::Loopback, verdict: Verdict::Pass, comment: "within the pod" }
 }
 
 fn skip(ports: &RangeInclusive<u16>) -> Rule {

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::{
     ports,
-    rules::{Chain, Hook, LOOPBACK, Match, PRIORITY, Rule, TABLE, Verdict},
+    rules::{Chain, LOOPBACK, Match, PRIORITY, Rule, TABLE, Verdict},
 };
 
 /// The whole table.
@@ -14,12 +14,12 @@ pub fn table(chains: &[Chain]) -> String {
 }
 
 /// One rule.
-pub fn rule(hook: Hook, rule: &Rule) -> String {
+pub fn rule(rule: &Rule) -> String {
     let verdict = match rule.verdict {
         Verdict::Pass => "accept".to_owned(),
         Verdict::Redirect(port) => format!("redirect to :{port}"),
     };
-    format!("{} {verdict} comment \"{}\"", of(hook, &rule.of), rule.comment)
+    format!("{} {verdict} comment \"{}\"", of(&rule.of), rule.comment)
 }
 
 fn chain(chain: &Chain) -> String {
@@ -28,18 +28,17 @@ fn chain(chain: &Chain) -> String {
         format!("\tchain {name} {{\n\t\ttype nat hook {name} priority {PRIORITY}; policy accept;\n");
     for one in &chain.rules {
         // Writing to a string cannot fail.
-        let _ = writeln!(text, "\t\t{}", rule(chain.hook, one));
+        let _ = writeln!(text, "\t\t{}", rule(one));
     }
     text + "\t}\n"
 }
 
-fn of(hook: Hook, of: &Match) -> String {
-    match (of, hook) {
-        (Match::User(uid), _) => format!("meta skuid {uid}"),
-        (Match::Loopback, Hook::Output) => format!("oifname \"{LOOPBACK}\""),
-        (Match::Loopback, Hook::Prerouting) => format!("iifname \"{LOOPBACK}\""),
-        (Match::Ports(ports), _) => format!("tcp dport {}", ports::shown(ports)),
-        (Match::Tcp, _) => "meta l4proto tcp".to_owned(),
+fn of(of: &Match) -> String {
+    match of {
+        Match::User(uid) => format!("meta skuid {uid}"),
+        Match::ToLoopback => format!("oifname \"{LOOPBACK}\""),
+        Match::Ports(ports) => format!("tcp dport {}", ports::shown(ports)),
+        Match::Tcp => "meta l4proto tcp".to_owned(),
     }
 }
 

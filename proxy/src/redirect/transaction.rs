@@ -81,7 +81,7 @@ pub fn install(chains: &[Chain]) -> Transaction {
     }
     for chain in chains {
         for rule in &chain.rules {
-            let name = format!("rule `{}`", text::rule(chain.hook, rule));
+            let name = format!("rule `{}`", text::rule(rule));
             let flags = CREATE | APPEND;
             batch.request(&name, NEW_RULE, flags, |writer| write_rule(writer, chain.hook, rule));
         }
@@ -147,7 +147,7 @@ fn write_chain(writer: &mut Writer, hook: Hook) {
 fn write_rule(writer: &mut Writer, hook: Hook, rule: &Rule) {
     writer.text(RULE_TABLE, TABLE);
     writer.text(RULE_CHAIN, hook.name());
-    let expressions = expressions::of_rule(hook, rule);
+    let expressions = expressions::of_rule(rule);
     writer.nested(RULE_EXPRESSIONS, |writer| expressions::write(writer, &expressions));
     let comment = rule.comment.as_bytes();
     let length = u8::try_from(comment.len() + 1).expect("comments are short and written here");

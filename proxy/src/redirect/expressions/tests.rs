@@ -8,16 +8,15 @@ fn written(expressions: &[Expression]) -> Vec<u8> {
     writer.finish()
 }
 
-fn any_rule() -> impl Strategy<Value = (Hook, Rule)> {
+fn any_rule() -> impl Strategy<Value = Rule> {
     let of = prop_oneof![
         any::<u32>().prop_map(Match::User),
-        Just(Match::Loopback),
+        Just(Match::ToLoopback),
         Just(Match::Tcp),
         (any::<u16>(), any::<u16>()).prop_map(|(a, b)| Match::Ports(a.min(b)..=a.max(b))),
     ];
     let verdict = prop_oneof![Just(Verdict::Pass), any::<u16>().prop_map(Verdict::Redirect)];
-    let hook = prop_oneof![Just(Hook::Output), Just(Hook::Prerouting)];
-    (hook, of, verdict).prop_map(|(hook, of, verdict)| (hook, Rule { of, verdict, comment: "" }))
+    (of, verdict).prop_map(|(of, verdict)| Rule { of, verdict, comment: "" })
 }
 
 #[test]
@@ -31,7 +30,7 @@ fn a_skipped_port_is_of_tcp_alone() {
         equal(&[0, 22]),
         Expression::Accept,
     ];
-    assert_eq!(of_rule(Hook::Output, &rule), expected);
+    assert_eq!(of_rule(&rule), expected);
 }
 
 #[test]
@@ -61,25 +60,25 @@ fn what_differs_in_anything_is_foreign() {
 
 proptest! {
     #[test]
-    fn what_is_written_is_read((hook, rule) in any_rule()) {
-        let expressions = of_rule(hook, &rule);
+    fn what_is_written_is_read(rule in any_rule()) {
+        let expressions = of_rule(&rule);
         prop_assert_eq!(read(&written(&expressions)).unwrap(), expressions);
     }
 
     #[test]
     fn rules_that_differ_are_not_taken_for_each_other(a in any_rule(), b in any_rule()) {
-        if a.1 != b.1 {
-            prop_assert_ne!(of_rule(a.0, &a.1), of_rule(a.0, &b.1));
+        if a != b {
+            prop_assert_ne!(of_rule(&a), of_rule(&b));
         }
     }
 
     #[test]
     fn no_bytes_are_too_strange(
-        (hook, rule) in any_rule(),
+        rule in any_rule(),
         at in any::<prop::sample::Index>(),
         byte in any::<u8>(),
     ) {
-        let mut bytes = written(&of_rule(hook, &rule));
+        let mut bytes = written(&of_rule(&rule));
         let at = at.index(bytes.len());
         bytes[at] = byte;
         let _ = read(&bytes);

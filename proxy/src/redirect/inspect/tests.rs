@@ -38,12 +38,12 @@ fn every_difference_is_named() {
         (|installed| drop(installed.chains.pop()), "no chain prerouting"),
         (|installed| installed.chains[0].priority = Some(0), "chain output is not `type nat hook output"),
         (|installed| installed.chains[1].policy = Some(0), "chain prerouting is not `type nat"),
-        (|installed| drop(installed.rules.pop()), "chain prerouting has 3 rules instead of 4"),
+        (|installed| drop(installed.rules.pop()), "chain prerouting has 2 rules instead of 3"),
         (|installed| installed.rules.push(("output".to_owned(), Vec::new())), "has 4 rules instead of 3"),
         (|installed| installed.rules.swap(0, 1), "rule 1 of chain output is not `meta skuid 2112 accept"),
         (
-            |installed| drop(installed.rules[5].1.pop()),
-            "rule 3 of chain prerouting is not `tcp dport 22 accept",
+            |installed| drop(installed.rules[4].1.pop()),
+            "rule 2 of chain prerouting is not `tcp dport 22 accept",
         ),
     ];
     for (change, named) in changes {

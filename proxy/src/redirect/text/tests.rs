@@ -18,7 +18,6 @@ fn the_default_redirect_reads_like_this() {
 
 	chain prerouting {
 		type nat hook prerouting priority -100; policy accept;
-		iifname "lo" accept comment "within the pod"
 		tcp dport 4191 accept comment "metrics and health of the sidecar"
 		meta l4proto tcp redirect to :4143 comment "everything else through the sidecar"
 	}
@@ -42,7 +41,6 @@ fn every_choice_is_in_the_rules() {
 
 	chain prerouting {
 		type nat hook prerouting priority -100; policy accept;
-		iifname "lo" accept comment "within the pod"
 		tcp dport 4191 accept comment "metrics and health of the sidecar"
 		tcp dport 22 accept comment "skipped on demand"
 		meta l4proto tcp redirect to :5000 comment "everything else through the sidecar"
