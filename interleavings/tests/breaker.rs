@@ -142,7 +142,8 @@ fn a_late_failure_opens_nothing() {
     assert_the_probe_decides(FAILURE, Outcome::Success, State::Closed);
 }
 
-/// `threads` calls ask for admission where so many probes may be under way at once, and hold it until all have asked.
+/// `threads` calls ask for admission where so many probes may be under way at once. The checker changes threads only where
+/// one of its own types is about to be used, so what is counted here after such a use belongs to it.
 fn assert_probes_are_bounded(probes: u32, threads: usize) {
     let now = Instant::now();
     check_up_to_bound(move || {
@@ -156,10 +157,8 @@ fn assert_probes_are_bounded(probes: u32, threads: usize) {
                 let Ok(pass) = breaker.acquire(now + PAUSE).0 else { return };
                 assert!(pass.is_probe());
                 assert!(under_way.fetch_add(1, Relaxed) < probes, "a probe too many");
-                // Looks at the image: somebody else may go on here.
-                assert_eq!(breaker.state(), State::HalfOpen);
-                under_way.fetch_sub(1, Relaxed);
                 drop(report(pass, now + PAUSE, Outcome::Success));
+                under_way.fetch_sub(1, Relaxed);
             }
         };
         let others: Vec<_> = (1..threads).map(|_| spawn(&breaker, probe.clone())).collect();

@@ -149,12 +149,6 @@ impl Accrual {
     }
 
     fn tell(&self, transition: &Transition) {
-        let words = match (transition.is_refused_trip(), transition.to) {
-            (true, _) => "ejection suppressed: no more endpoints may be out",
-            (_, State::Open) => "breaker opened",
-            (_, State::HalfOpen) => "breaker half-open: probing",
-            (_, State::Closed) => "breaker closed",
-        };
         let pause_ms =
             transition.until.map(|until| until.saturating_duration_since(transition.at).as_millis() as u64);
         tracing::info!(
@@ -164,8 +158,18 @@ impl Accrual {
             reason = %transition.reason,
             pause_ms,
             audit = !self.enforces(),
-            "{words}"
+            "{}",
+            words(transition)
         );
+    }
+}
+
+fn words(transition: &Transition) -> &'static str {
+    match (transition.is_refused_trip(), transition.to) {
+        (true, _) => "ejection suppressed: no more endpoints may be out",
+        (_, State::Open) => "breaker opened",
+        (_, State::HalfOpen) => "breaker half-open: probing",
+        (_, State::Closed) => "breaker closed",
     }
 }
 

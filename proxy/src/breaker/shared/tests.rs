@@ -62,7 +62,9 @@ fn where_a_connection_comes_first_nothing_is_available_before() {
 fn a_dropped_pass_counts_as_ignored() {
     let now = Instant::now();
     let breaker = Shared::new(settings(), 1, now, None);
-    drop(breaker.acquire(now).0);
+    let call = breaker.acquire(now).0.unwrap();
+    assert!(!call.is_probe());
+    drop(call);
     assert_eq!(breaker.view().tally, Tally { ignored: 1, ..Tally::default() });
     trip(&breaker, now);
     let probe = breaker.acquire(now + secs(3)).0;
@@ -140,6 +142,38 @@ fn a_trip_over_the_cap_costs_share_instead() {
     let _ = one.acquire(now + secs(3)).0.unwrap().report(now + secs(3), Outcome::Success);
     assert_eq!(trip(&two, now + secs(3))[0].to, State::Open);
     assert_eq!(cap.lock().unwrap().ejected(), 1);
+}
+
+#[test]
+fn the_cap_learns_how_long_a_failed_probe_keeps_it_open() {
+    let now = Instant::now();
+    let cap = Arc::new(Mutex::new(Cap::new(50)));
+    let breakers: Vec<_> = (0..4)
+        .map(|endpoint| {
+            let breaker =
+                Shared::new(settings(), endpoint, now, Some(Seat { cap: Arc::clone(&cap), endpoint }));
+            assert!(breaker.join(now).is_empty());
+            breaker
+        })
+        .collect();
+    trip(&breakers[0], now);
+    trip(&breakers[1], now + secs(1));
+    // Due at 3 s and at 4 s; after its failed probe the first is due at 9 s.
+    let _ = breakers[0].acquire(now + secs(3)).0.unwrap().report(now + secs(3), FAILURE);
+    assert_eq!(cap.lock().unwrap().set_percent(25), [1], "who is due first is readmitted first");
+}
+
+#[test]
+fn time_alone_ends_a_pause_and_a_silent_probe() {
+    let now = Instant::now();
+    let breaker = Shared::new(settings(), 1, now, None);
+    trip(&breaker, now);
+    assert!(breaker.poll(now + Duration::from_millis(2_999)).is_empty());
+    let steps: Vec<_> = breaker.poll(now + secs(3)).into_iter().map(|step| step.to).collect();
+    assert_eq!((steps, breaker.state()), (vec![State::HalfOpen], State::HalfOpen));
+    let _silent = breaker.acquire(now + secs(3)).0.unwrap();
+    let steps: Vec<_> = breaker.poll(now + secs(8)).into_iter().map(|step| step.to).collect();
+    assert_eq!((steps, breaker.state()), (vec![State::Open], State::Open));
 }
 
 #[test]
