@@ -22,6 +22,8 @@ pub const PROXY_UID: u32 = 2112;
 pub const INBOUND_PORT: u16 = 4143;
 /// Port of a sidecar in a pod to which the application's connections are redirected.
 pub const OUTBOUND_PORT: u16 = 4140;
+/// Port on which the injector serves its webhook (TLS).
+pub const WEBHOOK_PORT: u16 = 8443;
 /// Port on which a proxy serves metrics and health (read-only).
 pub const ADMIN_PORT: u16 = 4191;
 
@@ -64,3 +66,18 @@ pub const VARIABLE_POD_NAME: &str = "WEFT_POD_NAME";
 pub const VARIABLE_POD_NAMESPACE: &str = "WEFT_POD_NAMESPACE";
 /// Variable with the service account of the pod around a container of ours.
 pub const VARIABLE_SERVICE_ACCOUNT: &str = "WEFT_SERVICE_ACCOUNT";
+
+/// Label on namespaces and pods that asks for a sidecar (`enabled`) or refuses it (`disabled`).
+pub const LABEL_INJECT: &str = "weft.dev/inject";
+/// What the keys of all annotations of the mesh begin with.
+pub const ANNOTATION_PREFIX: &str = "weft.dev/";
+/// Container of the sidecar in a pod: its presence says that the pod is of the mesh.
+pub const CONTAINER_PROXY: &str = "weft-proxy";
+/// Init container that installs the redirect of a pod, or checks it.
+pub const CONTAINER_INIT: &str = "weft-init";
+/// Container of the log adapter in a pod.
+pub const CONTAINER_LOGS: &str = "weft-logs";
+/// ConfigMap of each namespace with pods of the mesh that holds the roots to trust.
+pub const TRUST_BUNDLE_CONFIG_MAP: &str = "weft-trust-bundle";
+/// Its key for them, PEM.
+pub const TRUST_BUNDLE_KEY: &str = "ca.crt";

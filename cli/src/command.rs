@@ -14,7 +14,7 @@ use weft_runtime::{
 };
 use weft_samples::program::Sample;
 
-use crate::{breakers, demo, lifeline, run};
+use crate::{breakers, demo, inject, lifeline, run};
 
 /// How long the control plane may take to finish after a first signal.
 const GRACE: Duration = Duration::from_secs(10);
@@ -37,6 +37,9 @@ enum Verb {
     /// Show the circuit breakers of a running mesh, those that are open first
     #[command(after_help = breakers::EXIT_CODES)]
     Breakers(breakers::Options),
+    /// Put sidecars into the pods of Kubernetes manifests, as the webhook would
+    #[command(after_help = inject::EXIT_CODES)]
+    Inject(inject::Options),
     /// One sidecar
     #[command(hide = true)]
     Proxy {
@@ -90,6 +93,7 @@ fn obey(verb: Verb) -> anyhow::Result<ExitCode> {
         Verb::Demo(options) => block_on(demo::run(options))?,
         Verb::Run(options) => block_on(run::run(options))?,
         Verb::Breakers(options) => block_on(breakers::run(options))?,
+        Verb::Inject(options) => inject::run(&options),
         Verb::Proxy { bootstrap, child } => {
             child.prepare()?;
             logs::init("weft-proxy", Format::Text, &weft_proxy::config::log_filter())?;

@@ -7,6 +7,8 @@ pub mod command;
 mod demo;
 // `weft run`: a mesh of this machine's processes, described by files.
 mod run;
+// `weft inject`: sidecars into manifests.
+mod inject;
 // `weft breakers`: the breakers of a running mesh, live.
 mod breakers;
 // Reads what the sidecars expose.

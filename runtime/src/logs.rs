@@ -54,6 +54,22 @@ pub fn init(program: &str, format: Format, filter: &str) -> Result<(), InvalidFi
     Ok(())
 }
 
+/// Whether [`init`] would take `filter`, and as it was meant, for those who hand it to another process: a word that
+/// is no level would be taken for a target, and whoever misspells a level would see nothing.
+///
+/// # Errors
+/// When `filter` cannot be understood.
+pub fn check(filter: &str) -> Result<(), InvalidFilter> {
+    parse(filter)?;
+    let is_clear = |part: &str| part.contains('=') || part.trim().parse::<LevelFilter>().is_ok();
+    match filter.split(',').find(|part| !is_clear(part)) {
+        None => Ok(()),
+        Some(part) => {
+            Err(InvalidFilter { filter: filter.to_owned(), reason: format!("`{}` is no level", part.trim()) })
+        }
+    }
+}
+
 /// Targets and levels only: filters by span and field need an engine for regular expressions, which every sidecar would
 /// carry.
 fn parse(filter: &str) -> Result<Targets, InvalidFilter> {

@@ -71,3 +71,14 @@ fn a_filter_that_cannot_be_understood_is_refused_with_advice() {
     assert!(error.starts_with("log filter `proxy=loud`: "), "{error}");
     assert!(error.contains("write a level"), "{error}");
 }
+
+#[test]
+fn a_misspelt_level_is_noticed_before_it_reaches_another_process() {
+    for fine in ["", "info", "DEBUG", "off", "info,weft_proxy::breaker=debug", "weft_proxy=trace, warn"] {
+        assert!(check(fine).is_ok(), "{fine}");
+    }
+    for wrong in ["loud", "info,weft_proxy", "weft_proxy=loud", "x y"] {
+        let error = check(wrong).unwrap_err().to_string();
+        assert!(error.contains(wrong), "{error}");
+    }
+}

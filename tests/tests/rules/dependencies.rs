@@ -9,7 +9,7 @@ use crate::source;
 /// Crates that hold contracts and pure parts.
 const NOUNS: [&str; 4] = ["weft-api", "weft-xds", "weft-identity", "weft-runtime"];
 /// Crates that are programs of the mesh.
-const PROGRAMS: [&str; 2] = ["weft-proxy", "weft-control-plane"];
+const PROGRAMS: [&str; 3] = ["weft-proxy", "weft-control-plane", "weft-injector"];
 
 /// What cargo says about the packages as they are locked. It asks the network only for those that were never needed
 /// before.
