@@ -29,7 +29,7 @@ const QUOTED_CHARS_MAX: usize = 80;
 /// Everything that can be said of one sidecar.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
-    /// Image.
+    /// Image of sidecar and log adapter.
     pub image: String,
     /// What it logs.
     pub log_level: String,

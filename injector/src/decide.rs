@@ -105,7 +105,7 @@ impl Skip {
             Self::HostNetwork => "host_network",
             Self::Static => "static",
             Self::Windows => "windows",
-            Self::Injected => "injected",
+            Self::Injected => "injected_already",
         }
     }
 }

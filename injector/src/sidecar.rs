@@ -22,7 +22,8 @@ const ADMIN_PORT_NAME: &str = "weft-admin";
 /// Seconds that a sidecar may take to get its certificate and first configuration, before it is started anew.
 const STARTUP_SECS: u32 = 120;
 
-/// The container that installs the redirect, or checks it.
+/// The container that installs the redirect, or checks it. Of the injector's image always: whoever may write annotations
+/// shall not choose what runs with NET_ADMIN.
 pub fn init(settings: &Settings, installation: &Installation) -> Value {
     let mut arguments = vec!["init"];
     let security = match installation.redirect {
@@ -42,7 +43,7 @@ pub fn init(settings: &Settings, installation: &Installation) -> Value {
     }
     json!({
         "name": names::CONTAINER_INIT,
-        "image": settings.image,
+        "image": installation.proxy.image,
         "imagePullPolicy": installation.proxy.image_pull_policy,
         "args": arguments,
         "resources": resources(&settings.resources),

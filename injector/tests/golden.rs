@@ -161,6 +161,8 @@ fn everything_but_the_redirect_is_clean_under_the_restricted_standard() {
             assert_eq!(security["readOnlyRootFilesystem"], true);
             if installs {
                 assert_eq!(security["capabilities"], json!({"add": ["NET_ADMIN"], "drop": ["ALL"]}));
+                let ours = &case.installation.proxy.image;
+                assert_eq!(container["image"], json!(ours), "no annotation chooses what has this right");
             }
         }
     }

@@ -141,6 +141,34 @@ fn names(pod: &Value, list: &str) -> Vec<String> {
     items.iter().map(|item| item["name"].as_str().unwrap().to_owned()).collect()
 }
 
+fn anything() -> impl Strategy<Value = Value> {
+    prop_oneof![
+        extra().prop_map(Value::Object),
+        Just(Value::Null),
+        any::<i64>().prop_map(Value::from),
+        "\\PC{0,8}".prop_map(Value::from),
+        Just(json!([])),
+        Just(json!([null, 1, {}, []])),
+    ]
+}
+
+/// A value of JSON in place of another, somewhere in `value`.
+fn replaced(value: &mut Value, steps: &[usize], by: &Value) {
+    let next = match (value, steps) {
+        (Value::Array(items), [step, ..]) if !items.is_empty() => {
+            let index = step % items.len();
+            &mut items[index]
+        }
+        (Value::Object(fields), [step, ..]) if !fields.is_empty() => {
+            let index = step % fields.len();
+            fields.values_mut().nth(index).unwrap()
+        }
+        // The end of the way, or of the value.
+        (value, _) => return *value = by.clone(),
+    };
+    replaced(next, &steps[1..], by);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 512, ..ProptestConfig::default() })]
 
@@ -169,5 +197,31 @@ proptest! {
             prop_assert_eq!(&containers[0], "weft-proxy");
         }
         prop_assert_eq!(decide(&patched, "shop", &installation).decision, Decision::Skip(Skip::Injected));
+    }
+
+    #[test]
+    fn a_review_with_anything_in_it_is_answered_or_refused(
+        pod in pod(),
+        steps in vec(0..8_usize, 0..7),
+        by in anything(),
+    ) {
+        let installation = Config::default().installation("weft-system").unwrap();
+        let mut review = json!({
+            "apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview",
+            "request": {"uid": "u-1", "namespace": "shop", "operation": "CREATE",
+                        "resource": {"group": "", "version": "v1", "resource": "pods"}, "object": pod},
+        });
+        replaced(&mut review, &steps, &by);
+        if let Ok(answer) = weft_injector::review::review(review.to_string().as_bytes(), &installation) {
+            let answer: Value = serde_json::from_slice(&answer.body).unwrap();
+            prop_assert_eq!(&answer["response"]["uid"], &review["request"]["uid"]);
+        }
+    }
+
+    #[test]
+    fn bytes_are_answered_or_refused(bytes in vec(any::<u8>(), 0..256), text in "\\PC{0,64}") {
+        let installation = Config::default().installation("weft-system").unwrap();
+        prop_assert!(weft_injector::review::review(&bytes, &installation).is_err());
+        let _ = weft_injector::manifest::read(&text);
     }
 }
