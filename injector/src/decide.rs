@@ -10,7 +10,7 @@ use crate::{
     config::Installation,
     logs::{Sharing, Unshared, VOLUME_PREFIX},
     patch::Plan,
-    sidecar::VOLUME_IDENTITY,
+    sidecar::{VOLUME_IDENTITY, VOLUME_NO_TOKEN},
 };
 
 /// Namespaces that keep a cluster alive, and must not wait for a mesh.
@@ -197,7 +197,7 @@ fn check_names(pod: &Value) -> Result<(), Refusal> {
         }
     }
     for name in list(pod, "/spec/volumes").iter().filter_map(name) {
-        if name == VOLUME_IDENTITY || name.starts_with(VOLUME_PREFIX) {
+        if [VOLUME_IDENTITY, VOLUME_NO_TOKEN].contains(&name) || name.starts_with(VOLUME_PREFIX) {
             return taken("volume", name);
         }
     }

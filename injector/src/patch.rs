@@ -83,7 +83,7 @@ fn apply_one(target: &mut Value, add: &Add) -> Option<()> {
 fn volumes(pod: &Value, plan: &Plan) -> Vec<Add> {
     let logs =
         (0..plan.sharing.new.len()).map(|index| json!({"name": logs::volume_name(index), "emptyDir": {}}));
-    let volumes = [sidecar::identity_volume()].into_iter().chain(logs).collect();
+    let volumes = sidecar::volumes().into_iter().chain(logs).collect();
     insert(pod, "/spec/volumes", Place::Last, volumes)
 }
 

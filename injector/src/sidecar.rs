@@ -15,6 +15,11 @@ use crate::{
 pub const VOLUME_IDENTITY: &str = "weft-identity";
 /// Where it is mounted.
 const IDENTITY_DIRECTORY: &str = "/var/run/weft";
+/// Volume that holds nothing.
+pub const VOLUME_NO_TOKEN: &str = "weft-no-api-token";
+/// Where API servers mount the application's token into every container that has nothing there, ours included
+/// (admission plugin ServiceAccount).
+const API_TOKEN_DIRECTORY: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 /// How long a token is good for. The kubelet renews it at four fifths of that.
 const TOKEN_SECS: u32 = 3600;
 /// Name of the port for metrics and health.
@@ -49,6 +54,7 @@ pub fn init(settings: &Settings, installation: &Installation) -> Value {
         "resources": resources(&settings.resources),
         "securityContext": security,
         "terminationMessagePolicy": "FallbackToLogsOnError",
+        "volumeMounts": [no_token()],
     })
 }
 
@@ -81,7 +87,10 @@ pub fn proxy(settings: &Settings, installation: &Installation) -> Value {
         "resources": resources(&settings.resources),
         "securityContext": restricted(),
         "terminationMessagePolicy": "FallbackToLogsOnError",
-        "volumeMounts": [{"name": VOLUME_IDENTITY, "mountPath": IDENTITY_DIRECTORY, "readOnly": true}],
+        "volumeMounts": [
+            {"name": VOLUME_IDENTITY, "mountPath": IDENTITY_DIRECTORY, "readOnly": true},
+            no_token(),
+        ],
     });
     run_on(&mut container, settings.native);
     container
@@ -94,6 +103,7 @@ pub fn logs(settings: &Settings, installation: &Installation, mounts: &[Value]) 
         // `$(…)` in arguments means a variable, and `$$` a dollar (`api/core/v1`, Container.args).
         arguments.extend(["--file".to_owned(), file.path().replace('$', "$$")]);
     }
+    let mounts: Vec<Value> = mounts.iter().cloned().chain([no_token()]).collect();
     let mut container = json!({
         "name": names::CONTAINER_LOGS,
         "image": settings.image,
@@ -112,8 +122,12 @@ pub fn logs(settings: &Settings, installation: &Installation, mounts: &[Value]) 
     container
 }
 
-/// The volume with token and roots.
-pub fn identity_volume() -> Value {
+/// The volumes of all that: token and roots, and nothing.
+pub fn volumes() -> [Value; 2] {
+    [identity_volume(), json!({"name": VOLUME_NO_TOKEN, "emptyDir": {}})]
+}
+
+fn identity_volume() -> Value {
     json!({
         "name": VOLUME_IDENTITY,
         "projected": {
@@ -167,6 +181,11 @@ fn run_on(container: &mut Value, native: bool) {
     if native {
         container["restartPolicy"] = json!("Always");
     }
+}
+
+/// Keeps the application's token for the API server out of a container that has no use for it.
+fn no_token() -> Value {
+    json!({"name": VOLUME_NO_TOKEN, "mountPath": API_TOKEN_DIRECTORY, "readOnly": true})
 }
 
 fn field(name: &str, path: &str) -> Value {

@@ -159,6 +159,12 @@ fn everything_but_the_redirect_is_clean_under_the_restricted_standard() {
             let security = &container["securityContext"];
             assert_eq!(is_restricted(security), !installs, "{} {name}", case.path.display());
             assert_eq!(security["readOnlyRootFilesystem"], true);
+            let tokens = "/var/run/secrets/kubernetes.io/serviceaccount";
+            let mounts = container["volumeMounts"].as_array().unwrap();
+            assert!(
+                mounts.iter().any(|mount| mount["mountPath"] == tokens),
+                "{name} gets the application's token"
+            );
             if installs {
                 assert_eq!(security["capabilities"], json!({"add": ["NET_ADMIN"], "drop": ["ALL"]}));
                 let ours = &case.installation.proxy.image;
