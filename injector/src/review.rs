@@ -1,5 +1,7 @@
 //! One question of an API server: an `AdmissionReview` (admission.k8s.io/v1) in, one with the answer out. Pure.
 
+mod relevant;
+
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -67,7 +69,8 @@ struct Request {
     operation: String,
     #[serde(default)]
     namespace: String,
-    #[serde(default)]
+    /// The pod, as far as it is looked at.
+    #[serde(default, deserialize_with = "relevant::pod")]
     object: Value,
 }
 

@@ -4,12 +4,14 @@
 
 use std::{fs, path::PathBuf};
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 use weft_injector::{
     Config, Installation,
     decide::{Decision, Skip, Verdict, decide},
     manifest,
     patch::{Add, apply, patch},
+    review::review,
 };
 
 struct Case {
@@ -173,4 +175,27 @@ fn everything_but_the_redirect_is_clean_under_the_restricted_standard() {
         }
     }
     assert!(seen > 20);
+}
+
+#[test]
+fn the_webhook_reads_less_of_a_pod_to_the_same_effect() {
+    for case in Case::all() {
+        let question = json!({
+            "apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview",
+            "request": {"uid": "u", "namespace": case.namespace(), "operation": "CREATE",
+                        "resource": {"resource": "pods"}, "object": case.pod},
+        });
+        let answer = review(question.to_string().as_bytes(), &case.installation).unwrap();
+        let response = serde_json::from_slice::<Value>(&answer.body).unwrap()["response"].take();
+        let verdict = case.verdict();
+        let patch = response["patch"].as_str().map(|text| STANDARD.decode(text).unwrap());
+        let patch = patch.map(|bytes| serde_json::from_slice::<Value>(&bytes).unwrap());
+        assert_eq!(patch, case.adds().map(|adds| json!(adds)), "{}", case.path.display());
+        assert_eq!(response["allowed"], !matches!(verdict.decision, Decision::Refuse(_)));
+        let warnings = response.get("warnings").cloned().unwrap_or(json!([]));
+        assert_eq!(warnings, json!(verdict.warnings), "{}", case.path.display());
+        if let Decision::Refuse(why) = verdict.decision {
+            assert_eq!(response["status"]["message"], format!("weft: {why}"));
+        }
+    }
 }

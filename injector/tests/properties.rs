@@ -1,12 +1,15 @@
 //! Whatever pod comes: what is patched is the pod as it was, plus our parts.
 #![allow(clippy::unwrap_used, reason = "a test may end where something unexpected happens")]
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use proptest::{collection::vec, option, prelude::*};
 use serde_json::{Map, Value, json};
 use weft_injector::{
     Config,
     decide::{Decision, Skip, decide},
+    manifest,
     patch::{apply, patch},
+    review::review,
 };
 
 /// Names that need escaping in JSON Pointers, and others.
@@ -141,6 +144,16 @@ fn names(pod: &Value, list: &str) -> Vec<String> {
     items.iter().map(|item| item["name"].as_str().unwrap().to_owned()).collect()
 }
 
+/// A review of a new pod.
+fn in_review(pod: &Value) -> Vec<u8> {
+    let review = json!({
+        "apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview",
+        "request": {"uid": "u-1", "namespace": "shop", "operation": "CREATE",
+                    "resource": {"group": "", "version": "v1", "resource": "pods"}, "object": pod},
+    });
+    review.to_string().into_bytes()
+}
+
 fn anything() -> impl Strategy<Value = Value> {
     prop_oneof![
         extra().prop_map(Value::Object),
@@ -189,6 +202,12 @@ proptest! {
         json_patch::patch(&mut theirs, &same).unwrap();
         prop_assert_eq!(&theirs, &patched);
 
+        // The webhook reads less of a pod, to the same effect.
+        let answer = review(&in_review(&pod), &installation).unwrap();
+        let answer: Value = serde_json::from_slice(&answer.body).unwrap();
+        let bytes = STANDARD.decode(answer["response"]["patch"].as_str().unwrap()).unwrap();
+        prop_assert_eq!(serde_json::from_slice::<Value>(&bytes).unwrap(), json!(adds));
+
         let (init, containers) = (names(&patched, "initContainers"), names(&patched, "containers"));
         if plan.settings.native {
             prop_assert_eq!(&init[..2], ["weft-init", "weft-proxy"]);
@@ -206,22 +225,18 @@ proptest! {
         by in anything(),
     ) {
         let installation = Config::default().installation("weft-system").unwrap();
-        let mut review = json!({
-            "apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview",
-            "request": {"uid": "u-1", "namespace": "shop", "operation": "CREATE",
-                        "resource": {"group": "", "version": "v1", "resource": "pods"}, "object": pod},
-        });
-        replaced(&mut review, &steps, &by);
-        if let Ok(answer) = weft_injector::review::review(review.to_string().as_bytes(), &installation) {
+        let mut question: Value = serde_json::from_slice(&in_review(&pod)).unwrap();
+        replaced(&mut question, &steps, &by);
+        if let Ok(answer) = review(question.to_string().as_bytes(), &installation) {
             let answer: Value = serde_json::from_slice(&answer.body).unwrap();
-            prop_assert_eq!(&answer["response"]["uid"], &review["request"]["uid"]);
+            prop_assert_eq!(&answer["response"]["uid"], &question["request"]["uid"]);
         }
     }
 
     #[test]
     fn bytes_are_answered_or_refused(bytes in vec(any::<u8>(), 0..256), text in "\\PC{0,64}") {
         let installation = Config::default().installation("weft-system").unwrap();
-        prop_assert!(weft_injector::review::review(&bytes, &installation).is_err());
-        let _ = weft_injector::manifest::read(&text);
+        prop_assert!(review(&bytes, &installation).is_err());
+        let _ = manifest::read(&text);
     }
 }

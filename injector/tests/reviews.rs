@@ -128,6 +128,13 @@ async fn odd_reviews_get_an_answer_with_their_uid() {
         let message = answer["response"]["status"]["message"].as_str().unwrap_or_default();
         assert_eq!(message.is_empty(), allowed, "{what}: who is refused is told why");
     }
+    // What is not looked at may be as deep as it likes.
+    let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
+    let review = with(&|review| review["request"]["object"]["spec"]["affinity"] = json!("HERE"));
+    let (status, answer) = client.post(&review.to_string().replace("\"HERE\"", &deep)).await;
+    assert_eq!(status, StatusCode::OK, "{answer}");
+    let answer: Value = serde_json::from_str(&answer).unwrap();
+    assert_eq!((&answer["response"]["uid"], &answer["response"]["allowed"]), (&json!(UID), &json!(true)));
     webhook.stop().await;
 }
 
@@ -140,7 +147,8 @@ async fn what_is_no_review_is_a_bad_request() {
         review.to_string()
     };
     let deep = format!("{}{}", "{\"a\":".repeat(100_000), "}".repeat(100_000));
-    let deep_object = review(&json!("HERE")).to_string().replace("\"HERE\"", &deep);
+    let deep_label = with(&|review| review["request"]["object"]["metadata"]["labels"] = json!("HERE"));
+    let deep_label = deep_label.replace("\"HERE\"", &deep);
     let cases = [
         ("no uid", with(&|review| drop(review["request"].as_object_mut().unwrap().remove("uid")))),
         ("empty uid", with(&|review| review["request"]["uid"] = json!(""))),
@@ -153,7 +161,7 @@ async fn what_is_no_review_is_a_bad_request() {
         ("no JSON", "kind: AdmissionReview".to_owned()),
         ("half of one", review(&pod(1)).to_string()[..200].to_owned()),
         ("nesting of 100,000", deep),
-        ("a pod with nesting of 100,000", deep_object),
+        ("a label with nesting of 100,000", deep_label),
     ];
     for http in [Http::One, Http::Two] {
         let mut client = webhook.connect(http).await;
