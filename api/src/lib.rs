@@ -8,9 +8,13 @@
 pub mod workload;
 // What a proxy is told before it can ask anything.
 pub mod bootstrap;
-// The policy kinds as schemas, for those who check before Weft does: API servers and editors.
+// The policy kinds as API servers know them, and their schemas for all who check before Weft does.
+#[cfg(feature = "schema")]
+pub mod crd;
 #[cfg(feature = "schema")]
 pub mod schema;
+// What became of a policy, as it is written back onto it.
+pub mod status;
 // What a service is (Kubernetes), and where its requests go (Gateway API).
 pub mod gateway;
 pub mod kubernetes;

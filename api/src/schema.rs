@@ -17,6 +17,7 @@ use crate::{
     gateway,
     policy::TargetRef,
     retry::Retry,
+    status::{ANCESTORS_MAX, MESSAGE_BYTES_MAX, PolicyStatus},
 };
 use rules::Rule;
 
@@ -34,6 +35,26 @@ pub fn retry_policy() -> Value {
         "Which failed requests to Services and routes are tried again, how often, and within which budget.",
         rules::retry(),
     )
+}
+
+/// The schema of the `status` of every policy kind, with the bounds of `Condition` (meta/v1) and `PolicyStatus`
+/// (GEP-713).
+pub fn policy_status() -> Value {
+    let mut schema = schema_of::<PolicyStatus>();
+    let ancestors = &mut schema["properties"]["ancestors"];
+    ancestors["maxItems"] = ANCESTORS_MAX.into();
+    let conditions = &mut ancestors["items"]["properties"]["conditions"];
+    conditions["maxItems"] = 8.into();
+    conditions["x-kubernetes-list-type"] = "map".into();
+    conditions["x-kubernetes-list-map-keys"] = json!(["type"]);
+    let condition = &mut conditions["items"]["properties"];
+    condition["status"]["enum"] = json!(["True", "False", "Unknown"]);
+    condition["lastTransitionTime"]["format"] = "date-time".into();
+    condition["message"]["maxLength"] = MESSAGE_BYTES_MAX.into();
+    condition["reason"]["minLength"] = 1.into();
+    condition["reason"]["maxLength"] = 1024.into();
+    condition["type"]["maxLength"] = 316.into();
+    schema
 }
 
 fn policy<P: JsonSchema>(description: &str, rules: Vec<(String, Rule)>) -> Value {

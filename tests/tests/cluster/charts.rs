@@ -48,6 +48,7 @@ fn no_values_are_needed_and_nothing_optional_is_there_without_them() {
         ("PodDisruptionBudget", 2),
         ("MutatingWebhookConfiguration", 1),
         ("PriorityClass", 1),
+        ("CustomResourceDefinition", 2),
         ("Secret", 0),
         ("NetworkPolicy", 0),
         ("HorizontalPodAutoscaler", 0),

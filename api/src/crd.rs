@@ -1,0 +1,85 @@
+//! The policy kinds as `CustomResourceDefinition`s: what the chart `weft-crds` tells API servers about them.
+
+use serde_json::{Value, json};
+
+use crate::{names, schema};
+
+/// Of `CircuitBreakerPolicy`, short name `cbp`.
+pub fn circuit_breaker_policy() -> Value {
+    let mode = json!({ "name": "Mode", "type": "string", "jsonPath": ".spec.mode" });
+    definition(
+        "CircuitBreakerPolicy",
+        "circuitbreakerpolicies",
+        "cbp",
+        vec![mode],
+        &schema::circuit_breaker_policy(),
+    )
+}
+
+/// Of `RetryPolicy`, short name `rp`.
+pub fn retry_policy() -> Value {
+    let attempts = json!({ "name": "Attempts", "type": "integer", "jsonPath": ".spec.attempts" });
+    definition("RetryPolicy", "retrypolicies", "rp", vec![attempts], &schema::retry_policy())
+}
+
+fn definition(kind: &str, plural: &str, short: &str, own_columns: Vec<Value>, spec: &Value) -> Value {
+    let (group, version) = names::POLICY_API_VERSION.split_once('/').expect("a group and a version");
+    let mut columns =
+        vec![json!({ "name": "Target", "type": "string", "jsonPath": ".spec.targetRefs[0].name" })];
+    columns.extend(own_columns);
+    let of_accepted =
+        |field: &str| format!(".status.ancestors[0].conditions[?(@.type==\"Accepted\")].{field}");
+    columns.extend([
+        json!({ "name": "Accepted", "type": "string", "jsonPath": of_accepted("status") }),
+        json!({ "name": "Reason", "type": "string", "jsonPath": of_accepted("reason") }),
+        json!({ "name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp" }),
+    ]);
+    json!({
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {
+            "name": format!("{plural}.{group}"),
+            "labels": {
+                "app.kubernetes.io/part-of": "weft",
+                // GEP-713: a policy that says something of its targets alone, and inherits nothing.
+                "gateway.networking.k8s.io/policy": "Direct",
+            },
+            // With the definition, an uninstalled chart would take away what people wrote.
+            "annotations": { "helm.sh/resource-policy": "keep" },
+        },
+        "spec": {
+            "group": group,
+            "scope": "Namespaced",
+            "names": {
+                "kind": kind,
+                "listKind": format!("{kind}List"),
+                "plural": plural,
+                "singular": kind.to_lowercase(),
+                "shortNames": [short],
+                "categories": ["weft"],
+            },
+            "versions": [{
+                "name": version,
+                "served": true,
+                "storage": true,
+                "subresources": { "status": {} },
+                "additionalPrinterColumns": columns,
+                "schema": { "openAPIV3Schema": {
+                    "description": spec["description"],
+                    "type": "object",
+                    "required": ["spec"],
+                    "properties": {
+                        "apiVersion": { "type": "string", "description": "Group and version." },
+                        "kind": { "type": "string", "description": "Kind." },
+                        "metadata": { "type": "object" },
+                        "spec": spec,
+                        "status": schema::policy_status(),
+                    },
+                } },
+            }],
+        },
+    })
+}
+
+#[cfg(test)]
+mod tests;
