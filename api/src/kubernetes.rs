@@ -1,13 +1,21 @@
-//! The kinds of Kubernetes that say what a service is: `Service` and `EndpointSlice`.
+//! The kinds of Kubernetes that say what a service is, `Service` and `EndpointSlice`, and where it runs, `Pod` and
+//! `Namespace`.
 //!
-//! Fields that the schema has and nothing here uses are accepted; all others are refused, so that a typing error
-//! is not silence.
+//! Of the first two, fields that the schema has and nothing here uses are accepted; all others are refused, so that a
+//! typing error is not silence.
+
+mod pod;
 
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize, de::IgnoredAny};
 
-/// API group and version of `Service`.
+pub use pod::{
+    Container, ContainerPort, GrpcHealth, HttpGet, Namespace, Phase, Pod, PodIp, PodSpec, PodStatus, PortRef,
+    Probe, Scheme, TcpSocket,
+};
+
+/// API group and version of `Service`, `Pod` and `Namespace`.
 pub const CORE_API_VERSION: &str = "v1";
 /// API group and version of `EndpointSlice`.
 pub const DISCOVERY_API_VERSION: &str = "discovery.k8s.io/v1";
@@ -29,6 +37,9 @@ pub struct ServiceSpec {
     /// How it is exposed.
     #[serde(rename = "type")]
     pub exposure: Exposure,
+    /// Families of its addresses, the preferred one first; of a headless service too.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub ip_families: Vec<AddressType>,
     #[serde(skip_serializing)]
     allocate_load_balancer_node_ports: IgnoredAny,
     #[serde(skip_serializing, rename = "externalIPs")]
@@ -41,8 +52,6 @@ pub struct ServiceSpec {
     health_check_node_port: IgnoredAny,
     #[serde(skip_serializing)]
     internal_traffic_policy: IgnoredAny,
-    #[serde(skip_serializing)]
-    ip_families: IgnoredAny,
     #[serde(skip_serializing)]
     ip_family_policy: IgnoredAny,
     #[serde(skip_serializing)]

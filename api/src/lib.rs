@@ -27,6 +27,7 @@ pub mod circuit_breaker;
 pub mod duration;
 pub mod names;
 pub mod object;
+pub mod ports;
 
 pub use duration::Duration;
 pub use object::Object;

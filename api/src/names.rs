@@ -71,6 +71,16 @@ pub const VARIABLE_SERVICE_ACCOUNT: &str = "WEFT_SERVICE_ACCOUNT";
 pub const LABEL_INJECT: &str = "weft.dev/inject";
 /// What the keys of all annotations of the mesh begin with.
 pub const ANNOTATION_PREFIX: &str = "weft.dev/";
+/// Annotation of a pod, of its namespace or of a Service: ports whose bytes are not looked at.
+pub const ANNOTATION_OPAQUE_PORTS: &str = "weft.dev/opaque-ports";
+/// Annotation of a pod or of its namespace: whether plaintext is taken (`permissive`) or refused (`strict`).
+pub const ANNOTATION_DEFAULT_POLICY: &str = "weft.dev/default-policy";
+/// Annotation of a pod: ports on which connections do not go through the sidecar.
+pub const ANNOTATION_SKIP_INBOUND_PORTS: &str = "weft.dev/skip-inbound-ports";
+/// Ports on which servers speak first, or speak something that looks like nothing: opaque unless somebody says what is
+/// spoken there. SMTP (25, 587), MySQL (3306), Galera (4444), PostgreSQL (5432), Redis (6379), Elasticsearch's
+/// transport (9300), Memcached (11211).
+pub const OPAQUE_PORTS: [u16; 8] = [25, 587, 3306, 4444, 5432, 6379, 9300, 11211];
 /// Container of the sidecar in a pod: its presence says that the pod is of the mesh.
 pub const CONTAINER_PROXY: &str = "weft-proxy";
 /// Init container that installs the redirect of a pod, or checks it.

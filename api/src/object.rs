@@ -2,7 +2,9 @@
 
 use std::{collections::BTreeMap, fmt};
 
-use serde::{Deserialize, Serialize, de::IgnoredAny};
+use serde::{Deserialize, Deserializer, Serialize, de::IgnoredAny};
+
+use crate::names;
 
 /// Namespace of an object that names none.
 pub const DEFAULT_NAMESPACE: &str = "default";
@@ -31,8 +33,10 @@ pub struct Metadata {
     /// When the API server made it. Objects from files may say so too: where two collide, the older wins.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub creation_timestamp: Option<Timestamp>,
-    #[serde(default, skip_serializing)]
-    annotations: IgnoredAny,
+    /// Annotations of the mesh, which begin with `weft.dev/`. All others are somebody else's, and passed over: they
+    /// may be long, and change often.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "of_the_mesh")]
+    pub annotations: BTreeMap<String, String>,
     #[serde(default, skip_serializing)]
     deletion_grace_period_seconds: IgnoredAny,
     #[serde(default, skip_serializing)]
@@ -63,7 +67,7 @@ impl Metadata {
             namespace: namespace.to_owned(),
             labels: BTreeMap::new(),
             creation_timestamp: None,
-            annotations: IgnoredAny,
+            annotations: BTreeMap::new(),
             deletion_grace_period_seconds: IgnoredAny,
             deletion_timestamp: IgnoredAny,
             finalizers: IgnoredAny,
@@ -118,6 +122,12 @@ impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
+}
+
+fn of_the_mesh<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, String>, D::Error> {
+    let all: Option<BTreeMap<String, String>> = Option::deserialize(deserializer)?;
+    let all = all.unwrap_or_default().into_iter();
+    Ok(all.filter(|(key, _)| key.starts_with(names::ANNOTATION_PREFIX)).collect())
 }
 
 fn default_namespace() -> String {

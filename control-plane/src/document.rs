@@ -8,12 +8,14 @@ use serde::{
 };
 use serde_saphyr::Spanned;
 
+use decode::Strictness;
+
 pub use decode::{Cause, Mistake};
 
 /// A value, and where it stands.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Node {
-    /// Line of its first character, from 1.
+    /// Line of its first character, from 1; 0 if it was not read from a text.
     pub line: u32,
     /// What stands there.
     pub value: Value,
@@ -99,9 +101,15 @@ impl Node {
         Some(entries.remove(index).node)
     }
 
-    /// Reads a `T` out of this value.
+    /// Reads a `T` out of this value, as people write it: a field that `T` does not have is a mistake.
     pub fn decode<T: DeserializeOwned>(&self) -> Result<T, Mistake> {
-        decode::decode(self)
+        decode::decode(self, Strictness::Strict)
+    }
+
+    /// Reads a `T` out of this value, as an API server gives it: what `T` does not have is passed over, since servers
+    /// become newer, and `null` is as if it were not there.
+    pub fn decode_leniently<T: DeserializeOwned>(&self) -> Result<T, Mistake> {
+        decode::decode(self, Strictness::Lenient)
     }
 
     /// Line of the field at `path`, such as `rules[0].filters`; where the path leaves what is written, the line of
@@ -126,6 +134,31 @@ impl Node {
             Value::Mapping(entries) => entries,
             _ => &[],
         }
+    }
+}
+
+/// Without lines, which such a value does not have.
+impl From<serde_json::Value> for Node {
+    fn from(json: serde_json::Value) -> Self {
+        use serde_json::Value as Json;
+        let value = match json {
+            Json::Null => Value::Null,
+            Json::Bool(value) => Value::Bool(value),
+            Json::Number(number) => match (number.as_u64(), number.as_i64()) {
+                (Some(number), _) => Value::Unsigned(number),
+                (None, Some(number)) => Value::Negative(number),
+                (None, None) => Value::Float(number.as_f64().unwrap_or(f64::NAN)),
+            },
+            Json::String(text) => Value::Text(text),
+            Json::Array(values) => Value::Sequence(values.into_iter().map(Node::from).collect()),
+            Json::Object(fields) => Value::Mapping(
+                fields
+                    .into_iter()
+                    .map(|(name, value)| Entry { line: 0, name, node: Node::from(value) })
+                    .collect(),
+            ),
+        };
+        Self { line: 0, value }
     }
 }
 

@@ -8,7 +8,7 @@ use weft_api::{
     Object,
     circuit_breaker::CircuitBreaker,
     gateway::HttpRouteSpec,
-    kubernetes::{EndpointSlice, ServiceSpec},
+    kubernetes::{EndpointSlice, Namespace, Pod, ServiceSpec},
     object::Metadata,
     policy::Policy,
     retry::Retry,
@@ -27,6 +27,10 @@ pub struct Store {
     pub services: Table<ServiceSpec>,
     /// `EndpointSlice`.
     pub endpoint_slices: Table<EndpointSlice>,
+    /// `Pod`.
+    pub pods: Table<Pod>,
+    /// `Namespace`. They stand in no namespace.
+    pub namespaces: Table<Namespace>,
     /// `HTTPRoute`.
     pub http_routes: Table<HttpRouteSpec>,
     /// `CircuitBreakerPolicy`.
@@ -44,6 +48,10 @@ pub enum ObjectKind {
     Service,
     /// `EndpointSlice` (discovery.k8s.io/v1).
     EndpointSlice,
+    /// `Pod` (v1).
+    Pod,
+    /// `Namespace` (v1).
+    Namespace,
     /// `HTTPRoute` (gateway.networking.k8s.io/v1).
     HttpRoute,
     /// `CircuitBreakerPolicy` (policy.weft.dev/v1alpha1).
@@ -57,7 +65,7 @@ pub enum ObjectKind {
 /// Namespace and name of an object.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ObjectName {
-    /// Namespace.
+    /// Namespace; empty for what stands in none.
     pub namespace: String,
     /// Name.
     pub name: String,
@@ -79,6 +87,10 @@ pub enum AnyObject {
     Service(Arc<Object<ServiceSpec>>),
     /// `EndpointSlice`.
     EndpointSlice(Arc<Object<EndpointSlice>>),
+    /// `Pod`.
+    Pod(Arc<Object<Pod>>),
+    /// `Namespace`.
+    Namespace(Arc<Object<Namespace>>),
     /// `HTTPRoute`.
     HttpRoute(Arc<Object<HttpRouteSpec>>),
     /// `CircuitBreakerPolicy`.
@@ -95,6 +107,8 @@ impl Store {
         match object {
             AnyObject::Service(object) => put(&mut self.services, object),
             AnyObject::EndpointSlice(object) => put(&mut self.endpoint_slices, object),
+            AnyObject::Pod(object) => put(&mut self.pods, object),
+            AnyObject::Namespace(object) => put(&mut self.namespaces, object),
             AnyObject::HttpRoute(object) => put(&mut self.http_routes, object),
             AnyObject::CircuitBreakerPolicy(object) => put(&mut self.circuit_breakers, object),
             AnyObject::RetryPolicy(object) => put(&mut self.retries, object),
@@ -107,6 +121,8 @@ impl Store {
         match key.kind {
             ObjectKind::Service => drop(self.services.remove(&key.name)),
             ObjectKind::EndpointSlice => drop(self.endpoint_slices.remove(&key.name)),
+            ObjectKind::Pod => drop(self.pods.remove(&key.name)),
+            ObjectKind::Namespace => drop(self.namespaces.remove(&key.name)),
             ObjectKind::HttpRoute => drop(self.http_routes.remove(&key.name)),
             ObjectKind::CircuitBreakerPolicy => drop(self.circuit_breakers.remove(&key.name)),
             ObjectKind::RetryPolicy => drop(self.retries.remove(&key.name)),
@@ -128,6 +144,8 @@ impl AnyObject {
         match self {
             AnyObject::Service(object) => &object.metadata,
             AnyObject::EndpointSlice(object) => &object.metadata,
+            AnyObject::Pod(object) => &object.metadata,
+            AnyObject::Namespace(object) => &object.metadata,
             AnyObject::HttpRoute(object) => &object.metadata,
             AnyObject::CircuitBreakerPolicy(object) => &object.metadata,
             AnyObject::RetryPolicy(object) => &object.metadata,
@@ -140,6 +158,8 @@ impl AnyObject {
         match self {
             AnyObject::Service(_) => ObjectKind::Service,
             AnyObject::EndpointSlice(_) => ObjectKind::EndpointSlice,
+            AnyObject::Pod(_) => ObjectKind::Pod,
+            AnyObject::Namespace(_) => ObjectKind::Namespace,
             AnyObject::HttpRoute(_) => ObjectKind::HttpRoute,
             AnyObject::CircuitBreakerPolicy(_) => ObjectKind::CircuitBreakerPolicy,
             AnyObject::RetryPolicy(_) => ObjectKind::RetryPolicy,
@@ -155,9 +175,11 @@ impl AnyObject {
 
 impl ObjectKind {
     /// Every kind that is read.
-    pub const ALL: [ObjectKind; 6] = [
+    pub const ALL: [ObjectKind; 8] = [
         ObjectKind::Service,
         ObjectKind::EndpointSlice,
+        ObjectKind::Pod,
+        ObjectKind::Namespace,
         ObjectKind::HttpRoute,
         ObjectKind::CircuitBreakerPolicy,
         ObjectKind::RetryPolicy,
@@ -169,6 +191,8 @@ impl ObjectKind {
         match self {
             ObjectKind::Service => "Service",
             ObjectKind::EndpointSlice => "EndpointSlice",
+            ObjectKind::Pod => "Pod",
+            ObjectKind::Namespace => "Namespace",
             ObjectKind::HttpRoute => "HTTPRoute",
             ObjectKind::CircuitBreakerPolicy => "CircuitBreakerPolicy",
             ObjectKind::RetryPolicy => "RetryPolicy",
@@ -179,7 +203,9 @@ impl ObjectKind {
     /// `apiVersion` as it is written.
     pub const fn api_version(self) -> &'static str {
         match self {
-            ObjectKind::Service => weft_api::kubernetes::CORE_API_VERSION,
+            ObjectKind::Service | ObjectKind::Pod | ObjectKind::Namespace => {
+                weft_api::kubernetes::CORE_API_VERSION
+            }
             ObjectKind::EndpointSlice => weft_api::kubernetes::DISCOVERY_API_VERSION,
             ObjectKind::HttpRoute => weft_api::gateway::API_VERSION,
             ObjectKind::CircuitBreakerPolicy | ObjectKind::RetryPolicy => weft_api::names::POLICY_API_VERSION,
@@ -202,7 +228,10 @@ impl ObjectName {
 
 impl fmt::Display for ObjectName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.namespace, self.name)
+        match self.namespace.as_str() {
+            "" => f.write_str(&self.name),
+            namespace => write!(f, "{namespace}/{}", self.name),
+        }
     }
 }
 

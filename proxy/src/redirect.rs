@@ -13,7 +13,6 @@ mod expressions;
 mod kernel;
 mod netlink;
 mod original;
-mod ports;
 
 use arguments::{InvalidArgument, Mode, Settings, USAGE};
 use inspect::Installed;

@@ -49,8 +49,17 @@ impl fmt::Display for Mistake {
 
 impl std::error::Error for Mistake {}
 
-pub(super) fn decode<T: DeserializeOwned>(node: &Node) -> Result<T, Mistake> {
-    T::deserialize(Cursor(node)).map_err(|problem| Mistake {
+/// What becomes of fields that a type does not have, and of those that are null.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Strictness {
+    /// The type decides.
+    Strict,
+    /// They are passed over.
+    Lenient,
+}
+
+pub(super) fn decode<T: DeserializeOwned>(node: &Node, strictness: Strictness) -> Result<T, Mistake> {
+    T::deserialize(Cursor(node, strictness)).map_err(|problem| Mistake {
         line: problem.line.unwrap_or(node.line),
         field: problem.path,
         cause: problem.cause,
@@ -130,7 +139,7 @@ fn describe(found: Unexpected) -> String {
     }
 }
 
-struct Cursor<'a>(&'a Node);
+struct Cursor<'a>(&'a Node, Strictness);
 
 impl<'de> Deserializer<'de> for Cursor<'_> {
     type Error = Rising;
@@ -143,8 +152,10 @@ impl<'de> Deserializer<'de> for Cursor<'_> {
             Value::Negative(value) => visitor.visit_i64(*value),
             Value::Float(value) => visitor.visit_f64(*value),
             Value::Text(value) => visitor.visit_str(value),
-            Value::Sequence(nodes) => visitor.visit_seq(Elements { nodes, next: 0 }),
-            Value::Mapping(entries) => visitor.visit_map(Fields { entries, value: None }),
+            Value::Sequence(nodes) => visitor.visit_seq(Elements { nodes, next: 0, strictness: self.1 }),
+            Value::Mapping(entries) => {
+                visitor.visit_map(Fields { entries, value: None, known: None, strictness: self.1 })
+            }
         };
         read.map_err(|problem| problem.at(self.0.line))
     }
@@ -176,15 +187,29 @@ impl<'de> Deserializer<'de> for Cursor<'_> {
         visitor.visit_enum(word).map_err(|problem| problem.at(self.0.line))
     }
 
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        known: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Rising> {
+        let Cursor(Node { line, value: Value::Mapping(entries) }, Strictness::Lenient) = self else {
+            return self.deserialize_any(visitor);
+        };
+        let fields = Fields { entries, value: None, known: Some(known), strictness: Strictness::Lenient };
+        visitor.visit_map(fields).map_err(|problem| problem.at(*line))
+    }
+
     serde::forward_to_deserialize_any! {
         bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit unit_struct
-        seq tuple tuple_struct map struct identifier ignored_any
+        seq tuple tuple_struct map identifier ignored_any
     }
 }
 
 struct Elements<'a> {
     nodes: &'a [Node],
     next: usize,
+    strictness: Strictness,
 }
 
 impl<'de> SeqAccess<'de> for Elements<'_> {
@@ -194,7 +219,7 @@ impl<'de> SeqAccess<'de> for Elements<'_> {
         let Some(node) = self.nodes.get(self.next) else { return Ok(None) };
         let index = self.next;
         self.next += 1;
-        seed.deserialize(Cursor(node))
+        seed.deserialize(Cursor(node, self.strictness))
             .map(Some)
             .map_err(|problem| problem.at(node.line).below(&format!("[{index}]")))
     }
@@ -203,14 +228,22 @@ impl<'de> SeqAccess<'de> for Elements<'_> {
 struct Fields<'a> {
     entries: &'a [Entry],
     value: Option<&'a Entry>,
+    /// Fields that count; `None` if all do.
+    known: Option<&'static [&'static str]>,
+    strictness: Strictness,
 }
 
 impl<'de> MapAccess<'de> for Fields<'_> {
     type Error = Rising;
 
     fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Rising> {
-        let Some((entry, rest)) = self.entries.split_first() else { return Ok(None) };
-        self.entries = rest;
+        let counts = |entry: &Entry| {
+            self.known
+                .is_none_or(|known| entry.node.value != Value::Null && known.contains(&entry.name.as_str()))
+        };
+        let Some(at) = self.entries.iter().position(counts) else { return Ok(None) };
+        let entry = &self.entries[at];
+        self.entries = &self.entries[at + 1..];
         self.value = Some(entry);
         let name: StrDeserializer<'_, Rising> = entry.name.as_str().into_deserializer();
         seed.deserialize(name).map(Some).map_err(|problem| problem.at(entry.line))
@@ -218,7 +251,7 @@ impl<'de> MapAccess<'de> for Fields<'_> {
 
     fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Rising> {
         let entry = self.value.take().ok_or_else(|| <Rising as de::Error>::custom("has no value"))?;
-        seed.deserialize(Cursor(&entry.node))
+        seed.deserialize(Cursor(&entry.node, self.strictness))
             .map_err(|problem| problem.at(entry.node.line).below(&entry.name))
     }
 }

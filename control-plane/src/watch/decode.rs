@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
-use weft_api::{Object, object::Metadata, policy::Policy};
+use weft_api::{Object, kubernetes::Namespace, object::Metadata, policy::Policy};
 
 use super::{flaw::Flaw, spelling::nearest, validate};
 use crate::{
@@ -18,6 +18,15 @@ pub(super) struct Located {
     pub(super) node: Node,
 }
 
+/// Who wrote a document.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Author {
+    /// Somebody who may mistype.
+    Person,
+    /// A server that may be newer than this program.
+    ApiServer,
+}
+
 /// A document that is no object.
 #[derive(Debug)]
 pub(super) struct Rejected {
@@ -29,24 +38,26 @@ pub(super) struct Rejected {
 /// Reads a document: an object, or a `List` of them.
 pub(super) fn decode(document: Node) -> Vec<Result<Located, Rejected>> {
     if document.text("kind") != Some("List") {
-        return vec![decode_object(document)];
+        return vec![decode_object(document, Author::Person)];
     }
     let Some(Value::Sequence(items)) = document.get("items").map(|items| &items.value) else {
         let flaw = Flaw::new(&document, "items", Reason::MissingField, "must be a list of objects");
         return vec![Err(Rejected { key: None, flaw: flaw.into() })];
     };
-    items.iter().cloned().map(decode_object).collect()
+    items.iter().cloned().map(|item| decode_object(item, Author::Person)).collect()
 }
 
-fn decode_object(node: Node) -> Result<Located, Rejected> {
+/// Reads an object as an API server gives it. Flaws have no line.
+#[expect(dead_code, reason = "the source that calls it follows")]
+pub(super) fn decode_served(object: serde_json::Value) -> Result<AnyObject, Rejected> {
+    decode_object(object.into(), Author::ApiServer).map(|located| located.object)
+}
+
+fn decode_object(node: Node, author: Author) -> Result<Located, Rejected> {
     let kind = kind(&node).map_err(|flaw| Rejected { key: None, flaw: flaw.into() })?;
     let rejected = |flaw| Rejected { key: key(&node, kind), flaw: Box::new(flaw) };
-    let metadata = metadata(&node, kind).map_err(rejected)?;
-    let mut body = node.clone();
-    for field in ["apiVersion", "kind", "metadata", "status"] {
-        body.take(field);
-    }
-    let object = object(kind, metadata, body).map_err(rejected)?;
+    let metadata = metadata(&node, kind, author).map_err(rejected)?;
+    let object = object(kind, metadata, &node, author).map_err(rejected)?;
     validate::validate(&object, &node).map_err(rejected)?;
     Ok(Located { object, node })
 }
@@ -88,22 +99,56 @@ fn known_kinds() -> String {
 /// Which object this would be, read leniently: it may be one that is in force already.
 fn key(node: &Node, kind: ObjectKind) -> Option<ObjectKey> {
     let metadata = node.get("metadata")?;
-    let namespace = metadata.text("namespace").unwrap_or(weft_api::object::DEFAULT_NAMESPACE);
+    let namespace = match kind {
+        ObjectKind::Namespace => "",
+        _ => metadata.text("namespace").unwrap_or(weft_api::object::DEFAULT_NAMESPACE),
+    };
     Some(ObjectKey { kind, name: ObjectName::new(namespace, metadata.text("name")?) })
 }
 
-fn metadata(node: &Node, kind: ObjectKind) -> Result<Metadata, Flaw> {
+fn metadata(node: &Node, kind: ObjectKind, author: Author) -> Result<Metadata, Flaw> {
     let Some(written) = node.get("metadata") else {
         return Err(
             Flaw::new(node, "metadata", Reason::MissingField, "is missing").hint("add `metadata: {name: …}`")
         );
     };
-    let metadata: Metadata = read(written, "metadata")?;
+    let mut metadata: Metadata = match author {
+        // Pods and namespaces are a server's too where they stand in files.
+        Author::Person if !is_served(kind) => read(written, "metadata")?,
+        _ => read_leniently(written, "metadata")?,
+    };
+    if kind == ObjectKind::Namespace {
+        metadata.namespace.clear();
+    }
     validate::names(&metadata, kind, node)?;
     Ok(metadata)
 }
 
-fn object(kind: ObjectKind, metadata: Metadata, mut body: Node) -> Result<AnyObject, Flaw> {
+/// Kinds that people do not write, and of which little is read.
+fn is_served(kind: ObjectKind) -> bool {
+    matches!(kind, ObjectKind::Pod | ObjectKind::Namespace)
+}
+
+fn object(kind: ObjectKind, metadata: Metadata, node: &Node, author: Author) -> Result<AnyObject, Flaw> {
+    match (kind, author) {
+        (ObjectKind::Pod, _) => {
+            return Ok(AnyObject::Pod(Arc::new(Object { metadata, spec: read_leniently(node, "")? })));
+        }
+        (ObjectKind::Namespace, _) => {
+            return Ok(AnyObject::Namespace(Arc::new(Object { metadata, spec: Namespace {} })));
+        }
+        (ObjectKind::EndpointSlice, Author::ApiServer) => {
+            return Ok(AnyObject::EndpointSlice(Arc::new(Object {
+                metadata,
+                spec: read_leniently(node, "")?,
+            })));
+        }
+        _ => {}
+    }
+    let mut body = node.clone();
+    for field in ["apiVersion", "kind", "metadata", "status"] {
+        body.take(field);
+    }
     if kind == ObjectKind::EndpointSlice {
         return Ok(AnyObject::EndpointSlice(Arc::new(Object { metadata, spec: read(&body, "")? })));
     }
@@ -117,6 +162,9 @@ fn object(kind: ObjectKind, metadata: Metadata, mut body: Node) -> Result<AnyObj
         return Err(flaw.hint("known here are apiVersion, kind, metadata, spec"));
     }
     Ok(match kind {
+        ObjectKind::Service if author == Author::ApiServer => {
+            AnyObject::Service(Arc::new(Object { metadata, spec: read_leniently(&spec, "spec")? }))
+        }
         ObjectKind::Service => AnyObject::Service(Arc::new(Object { metadata, spec: read(&spec, "spec")? })),
         ObjectKind::HttpRoute => {
             AnyObject::HttpRoute(Arc::new(Object { metadata, spec: read(&spec, "spec")? }))
@@ -128,7 +176,9 @@ fn object(kind: ObjectKind, metadata: Metadata, mut body: Node) -> Result<AnyObj
             AnyObject::CircuitBreakerPolicy(Arc::new(Object { metadata, spec: policy(spec)? }))
         }
         ObjectKind::RetryPolicy => AnyObject::RetryPolicy(Arc::new(Object { metadata, spec: policy(spec)? })),
-        ObjectKind::EndpointSlice => unreachable!("returned above, since it has no spec"),
+        ObjectKind::EndpointSlice | ObjectKind::Pod | ObjectKind::Namespace => {
+            unreachable!("returned above, since they are more or less than a spec")
+        }
     })
 }
 
@@ -153,4 +203,8 @@ fn policy<P: DeserializeOwned>(mut spec: Node) -> Result<Policy<P>, Flaw> {
 
 fn read<T: DeserializeOwned>(node: &Node, at: &str) -> Result<T, Flaw> {
     node.decode().map_err(|mistake| Flaw::from(mistake).below(at))
+}
+
+fn read_leniently<T: DeserializeOwned>(node: &Node, at: &str) -> Result<T, Flaw> {
+    node.decode_leniently().map_err(|mistake| Flaw::from(mistake).below(at))
 }

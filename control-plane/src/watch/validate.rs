@@ -7,7 +7,7 @@ use weft_api::{
     Object,
     circuit_breaker::Violation,
     gateway::{HttpRouteSpec, PathMatchKind, ValueMatch, ValueMatchKind},
-    kubernetes::{AddressType, EndpointSlice, ServiceSpec},
+    kubernetes::{AddressType, EndpointSlice, Pod, ServiceSpec},
     names,
     object::Metadata,
     workload::WorkloadSpec,
@@ -26,7 +26,7 @@ const SUBDOMAIN_BYTES_MAX: usize = 253;
 
 /// Names become parts of host names, resource names and identities, so they are what Kubernetes allows.
 pub(super) fn names(metadata: &Metadata, kind: ObjectKind, node: &Node) -> Result<(), Flaw> {
-    if !is_label(&metadata.namespace) {
+    if kind != ObjectKind::Namespace && !is_label(&metadata.namespace) {
         return Err(no_name(node, "metadata.namespace", &metadata.namespace));
     }
     // A Service's name is a label of DNS.
@@ -40,6 +40,9 @@ pub(super) fn validate(object: &AnyObject, node: &Node) -> Result<(), Flaw> {
     match object {
         AnyObject::Service(service) => of_service(&service.spec, node),
         AnyObject::EndpointSlice(slice) => of_slice(&slice.spec, node),
+        AnyObject::Pod(pod) => of_pod(pod, node),
+        // Its name is all that it says.
+        AnyObject::Namespace(_) => Ok(()),
         AnyObject::HttpRoute(route) => of_route(&route.spec, node),
         AnyObject::CircuitBreakerPolicy(policy) => in_range(policy.spec.settings.validate(), node),
         AnyObject::RetryPolicy(policy) => in_range(policy.spec.settings.validate(), node),
@@ -155,6 +158,14 @@ fn of_workload(workload: &Object<WorkloadSpec>, node: &Node) -> Result<(), Flaw>
         return Err(no_name(node, "spec.serviceAccount", workload.service_account()));
     }
     in_range(workload.spec.validate(), node)
+}
+
+/// Its service account becomes an identity.
+fn of_pod(pod: &Object<Pod>, node: &Node) -> Result<(), Flaw> {
+    if is_subdomain(pod.service_account()) {
+        return Ok(());
+    }
+    Err(no_name(node, "spec.serviceAccountName", pod.service_account()))
 }
 
 fn in_range(checked: Result<(), Violation>, node: &Node) -> Result<(), Flaw> {

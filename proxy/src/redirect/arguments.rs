@@ -2,9 +2,10 @@
 
 use std::str::FromStr;
 
-use weft_api::names;
-
-use super::ports::{self, InvalidPorts, Ports};
+use weft_api::{
+    names,
+    ports::{self, InvalidPorts, Ports},
+};
 
 /// How it is called.
 pub const USAGE: &str = "\

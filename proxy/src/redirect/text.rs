@@ -2,10 +2,9 @@
 
 use std::fmt::Write;
 
-use super::{
-    ports,
-    rules::{Chain, LOOPBACK, Match, PRIORITY, Rule, TABLE, Verdict},
-};
+use weft_api::ports;
+
+use super::rules::{Chain, LOOPBACK, Match, PRIORITY, Rule, TABLE, Verdict};
 
 /// The whole table.
 pub fn table(chains: &[Chain]) -> String {

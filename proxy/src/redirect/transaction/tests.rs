@@ -36,7 +36,7 @@ fn the_longest_redirect_fits_into_one_message_to_the_kernel() {
     // Every second port, so that no two of them join.
     let ports: Vec<String> =
         (0..64).map(|index| format!("{}-{}", 10_000 + index * 10, 10_005 + index * 10)).collect();
-    let ports = ports.join(",").parse::<crate::redirect::ports::Ports>().unwrap();
+    let ports = ports.join(",").parse::<weft_api::ports::Ports>().unwrap();
     let settings = Settings { skip_inbound: ports.clone(), skip_outbound: ports, ..Settings::default() };
     let bytes = install(&rules::chains(&settings)).bytes.len();
     // Half of what a socket may send by default (net.core.wmem_default).
