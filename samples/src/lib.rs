@@ -1,4 +1,5 @@
-//! Two small services that know nothing of the mesh: what the demo and the acceptance tests run.
+//! Two small services that know nothing of the mesh: what the demo and the acceptance tests run. And somebody who calls
+//! them, for those who have nobody else at hand: in a pod there is no shell.
 //!
 //! `feelgood-api` answers good vibes and fails about one request in three; `frontend` renders a page from it. Nobody may
 //! change them: whatever gets better once they stand in the mesh, the mesh did.
@@ -9,6 +10,8 @@ pub mod program;
 pub mod frontend;
 // The service it depends on, which fails as often as it is told to.
 pub mod feelgood_api;
+// Somebody who calls a service at a constant rate.
+pub mod caller;
 // A client with connections that are kept alive.
 mod upstream;
 // A server that ends gracefully.

@@ -8,7 +8,10 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderValue, Request, StatusCode, Uri, header, uri::Authority};
+use http::{
+    HeaderValue, Request, StatusCode, Uri, header,
+    uri::{Authority, PathAndQuery},
+};
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;
@@ -67,10 +70,15 @@ impl FromStr for Upstream {
 impl Upstream {
     /// Status and body of `GET path`.
     pub(crate) async fn get(&self, path: &'static str) -> Result<(StatusCode, Bytes), Failure> {
+        self.get_path(&PathAndQuery::from_static(path)).await
+    }
+
+    /// The same for a path that is not known when this is compiled.
+    pub(crate) async fn get_path(&self, path: &PathAndQuery) -> Result<(StatusCode, Bytes), Failure> {
         timeout(TIMEOUT, self.try_get(path)).await.unwrap_or(Err(Failure::Slow))
     }
 
-    async fn try_get(&self, path: &'static str) -> Result<(StatusCode, Bytes), Failure> {
+    async fn try_get(&self, path: &PathAndQuery) -> Result<(StatusCode, Bytes), Failure> {
         loop {
             let kept = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
             let reused = kept.is_some();
@@ -93,9 +101,9 @@ impl Upstream {
         }
     }
 
-    fn request(&self, path: &'static str) -> Request<Empty<Bytes>> {
+    fn request(&self, path: &PathAndQuery) -> Request<Empty<Bytes>> {
         let mut request = Request::new(Empty::new());
-        *request.uri_mut() = Uri::from_static(path);
+        *request.uri_mut() = Uri::from(path.clone());
         request.headers_mut().insert(header::HOST, self.host.clone());
         request
     }

@@ -54,7 +54,7 @@ pub const IMAGES: [Image; 3] = [
         name: "samples",
         package: "weft-samples",
         features: &[],
-        binaries: &["feelgood-api", "frontend"],
+        binaries: &["feelgood-api", "frontend", "caller"],
         user: NOBODY,
     },
 ];
