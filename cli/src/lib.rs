@@ -4,7 +4,7 @@
 // What people type: verbs, flags, exit codes.
 pub mod command;
 // `weft demo`: two services nobody may change, and what the mesh makes of them.
-mod demo;
+pub mod demo;
 // `weft run`: a mesh of this machine's processes, described by files.
 mod run;
 // `weft inject`: sidecars into manifests.

@@ -1,11 +1,11 @@
 //! The story in words and numbers: six phases, and what the two services do in them.
 
 /// Share of the tries that fail in the API, as it is started.
-pub(crate) const FAILING: f64 = 1.0 / 3.0;
+pub const FAILING: f64 = 1.0 / 3.0;
 /// Retries after the first try, in the policy of phase 3.
-pub(crate) const RETRIES: u32 = 2;
+pub const RETRIES: u32 = 2;
 /// Share of failing requests that the service level objective allows.
-pub(crate) const SLO: f64 = 0.1;
+pub const SLO: f64 = 0.1;
 
 /// One phase, as people are told of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

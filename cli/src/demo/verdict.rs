@@ -6,22 +6,22 @@ use super::arithmetic;
 
 /// One thing that must hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Check {
+pub struct Check {
     /// What is looked at.
-    pub(crate) what: String,
+    pub what: String,
     /// What must come out.
-    pub(crate) expected: String,
+    pub expected: String,
     /// What came out.
-    pub(crate) measured: String,
+    pub measured: String,
     /// How far the two may be apart; empty where they must be the same.
-    pub(crate) tolerance: String,
+    pub tolerance: String,
     /// Whether it holds.
-    pub(crate) holds: bool,
+    pub holds: bool,
 }
 
 impl Check {
     /// `count` of `of` requests: the share must be `expected`, give or take four standard errors.
-    pub(crate) fn share(what: &str, count: u64, of: u64, expected: f64) -> Self {
+    pub fn share(what: &str, count: u64, of: u64, expected: f64) -> Self {
         let tolerance = arithmetic::share_tolerance(expected, of);
         let measured = if of == 0 { f64::NAN } else { count as f64 / of as f64 };
         Self {
@@ -36,7 +36,7 @@ impl Check {
 
     /// `tries` reached the API for `requests` of users, when each try fails with probability `p` and is followed by up
     /// to `retries` more.
-    pub(crate) fn load(tries: u64, requests: u64, p: f64, retries: u32) -> Self {
+    pub fn load(tries: u64, requests: u64, p: f64, retries: u32) -> Self {
         let expected = arithmetic::tries(p, retries);
         let tolerance = arithmetic::tries_tolerance(p, retries, requests);
         let measured = if requests == 0 { f64::NAN } else { tries as f64 / requests as f64 };
@@ -50,29 +50,24 @@ impl Check {
     }
 
     /// A count that must be exactly this.
-    pub(crate) fn exactly(what: &str, expected: u64, measured: u64) -> Self {
+    pub fn exactly(what: &str, expected: u64, measured: u64) -> Self {
         Self::fact(what, expected.to_string(), measured.to_string(), expected == measured)
     }
 
     /// A count that may be this at most.
-    pub(crate) fn at_most(what: &str, most: u64, measured: u64) -> Self {
+    pub fn at_most(what: &str, most: u64, measured: u64) -> Self {
         Self::fact(what, format!("at most {most}"), measured.to_string(), measured <= most)
     }
 
     /// A time that may be this at most; none: it never happened, or was not seen.
-    pub(crate) fn within(what: &str, most: Duration, measured: Option<Duration>) -> Self {
+    pub fn within(what: &str, most: Duration, measured: Option<Duration>) -> Self {
         let holds = measured.is_some_and(|measured| measured <= most);
         let measured = measured.map_or_else(|| "never".to_owned(), time);
         Self::fact(what, format!("within {}", time(most)), measured, holds)
     }
 
     /// Anything else, in words.
-    pub(crate) fn fact(
-        what: &str,
-        expected: impl Into<String>,
-        measured: impl Into<String>,
-        holds: bool,
-    ) -> Self {
+    pub fn fact(what: &str, expected: impl Into<String>, measured: impl Into<String>, holds: bool) -> Self {
         Self {
             what: what.to_owned(),
             expected: expected.into(),
