@@ -173,7 +173,7 @@ fn root() -> PathBuf {
 }
 
 /// The target folder of the workspace, wherever cargo has it.
-fn target_folder() -> Result<PathBuf> {
+pub fn target_folder() -> Result<PathBuf> {
     let mut cargo = Command::new(env!("CARGO"));
     cargo.current_dir(root()).args(["metadata", "--locked", "--no-deps", "--format-version", "1"]);
     let output = cargo.output().context("cargo cannot be started")?;

@@ -32,7 +32,8 @@ pub mod relay;
 pub mod page;
 // Pods as far as the kernel sees them.
 pub mod namespace;
-// Images that containers run: the project's own, and how one is written.
+// Images that containers run: programs of this machine, the project's own, and how one is written.
+pub mod peers;
 pub mod images;
 pub mod oci;
 // Addresses that nobody has.
