@@ -1,6 +1,6 @@
 //! Connections in: the listeners of one worker, a task for each connection, and how all of that ends.
 
-use std::{io, rc::Rc, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, rc::Rc, sync::Arc, time::Duration};
 
 use http::{Request, Response};
 use hyper::body::Incoming;
@@ -14,15 +14,21 @@ use tokio::{
 use weft_runtime::{Shutdown, Tasks};
 
 use crate::{
-    detect::{self, Protocol},
+    connection::Connection,
+    demand::Demand,
+    detect::{DETECT_TIMEOUT, Expected, Protocol, detect},
     exchange::Exchange,
+    fault::Fault,
     http::{
         body::Watched,
         serve::{Version, serve},
         transport::Transport,
     },
-    inbound::{self, Caller},
+    inbound::{self, Caller, Entrance},
     outbound,
+    redirect::original_destination,
+    tcp,
+    telemetry::Direction,
     worker::Worker,
 };
 
@@ -38,10 +44,17 @@ pub const LAST_WORDS: Duration = Duration::from_secs(2);
 /// Where a listener leads.
 #[derive(Clone)]
 pub enum Leads {
-    /// Into the application; the port is the listener's.
-    Inbound(u16),
+    /// Into the application.
+    Inbound(Entrance),
     /// To the service of this listener resource.
     Outbound(Arc<str>),
+    /// Into the application, where a connection into the pod was meant to go.
+    RedirectedIn {
+        /// Ports of the sidecar itself: nobody comes to them this way.
+        own: [u16; 3],
+    },
+    /// To whatever stands where a connection of the application was meant to go.
+    RedirectedOut,
 }
 
 /// What the connections of one listener need.
@@ -61,6 +74,7 @@ struct Acceptor {
 enum Side {
     Inbound(Caller),
     Outbound(Arc<str>),
+    Redirected(Demand),
 }
 
 /// Accepts on all `listeners` until the process is told to end, and then until all requests have ended or `grace` is
@@ -73,8 +87,10 @@ pub async fn run(worker: Rc<Worker>, listeners: Vec<(TcpListener, Leads)>, grace
     let tls = inbound::server_config(&worker.shared.credentials);
     for (listener, leads) in listeners {
         let (tasks, ends, withdrawal) = match leads {
-            Leads::Inbound(_) => (&inbound_tasks, &shutdown, WITHDRAWAL),
-            Leads::Outbound(_) => (&outbound_tasks, &outbound_shutdown, Duration::ZERO),
+            Leads::Inbound(_) | Leads::RedirectedIn { .. } => (&inbound_tasks, &shutdown, WITHDRAWAL),
+            Leads::Outbound(_) | Leads::RedirectedOut => {
+                (&outbound_tasks, &outbound_shutdown, Duration::ZERO)
+            }
         };
         let (worker, tls, permits) = (Rc::clone(&worker), Arc::clone(&tls), Arc::clone(&permits));
         let (own, ends) = (tasks.clone(), ends.clone());
@@ -132,30 +148,70 @@ impl Acceptor {
     /// One connection, from its first bytes to its end.
     async fn serve(&self, stream: TcpStream) -> io::Result<()> {
         stream.set_nodelay(true)?;
-        let (protocol, stream) = detect::detect(stream).await?;
-        let (io, version, side) = match &self.leads {
-            Leads::Inbound(port) => {
-                let tls = Arc::clone(&self.tls);
-                let (io, version, caller) =
-                    inbound::identify(&self.worker, stream, protocol, *port, tls).await?;
-                (io, version, Side::Inbound(caller))
-            }
-            Leads::Outbound(target) => {
-                (Transport::Plain(stream), from_app(protocol)?, Side::Outbound(Arc::clone(target)))
-            }
-        };
+        let Some((io, version, side)) = self.receive(stream).await? else { return Ok(()) };
         let (worker, side) = (Rc::clone(&self.worker), Rc::new(side));
         let respond = move |request| respond(Rc::clone(&worker), Rc::clone(&side), request);
         serve(TokioIo::new(io), version, self.ends.clone(), respond).await.map_err(io::Error::other)
     }
+
+    /// What is spoken on a connection, and with whom. `None` = it was no HTTP, and is over.
+    async fn receive(&self, stream: TcpStream) -> io::Result<Option<(inbound::Io, Version, Side)>> {
+        let worker = &self.worker;
+        match &self.leads {
+            Leads::Inbound(entrance) => self.enter(stream, *entrance).await,
+            Leads::RedirectedIn { own } => match original_destination(&stream) {
+                Ok(app) if !own.contains(&app.port()) => {
+                    self.enter(stream, Entrance { port: app.port(), app }).await
+                }
+                original => self.refuse(&stream, Direction::Inbound, original),
+            },
+            Leads::Outbound(target) => {
+                let (protocol, stream) = detect(stream, Expected::Http, DETECT_TIMEOUT).await?;
+                let side = Side::Outbound(Arc::clone(target));
+                Ok(Some((Transport::Plain(stream), from_app(&protocol)?, side)))
+            }
+            Leads::RedirectedOut => match original_destination(&stream) {
+                Ok(original) => {
+                    let http = outbound::leave(worker, stream, original).await?;
+                    Ok(http.map(|(io, version, demand)| {
+                        (Transport::Plain(io), version, Side::Redirected(demand))
+                    }))
+                }
+                original => self.refuse(&stream, Direction::Outbound, original),
+            },
+        }
+    }
+
+    async fn enter(
+        &self,
+        stream: TcpStream,
+        entrance: Entrance,
+    ) -> io::Result<Option<(inbound::Io, Version, Side)>> {
+        let http = inbound::enter(&self.worker, stream, entrance, Arc::clone(&self.tls)).await?;
+        Ok(http.map(|(io, version, caller)| (io, version, Side::Inbound(caller))))
+    }
+
+    /// To follow where this connection was meant to go would lead back here.
+    fn refuse<T>(
+        &self,
+        stream: &TcpStream,
+        direction: Direction,
+        original: io::Result<SocketAddr>,
+    ) -> io::Result<Option<T>> {
+        let mut connection = Connection::begin(&self.worker, direction, stream.peer_addr().ok());
+        connection.target = original.as_ref().ok().copied();
+        tcp::break_off(stream);
+        connection.refuse(Fault::NotRedirected);
+        original.map(|_| None)
+    }
 }
 
 /// What the local application speaks to an outbound listener.
-fn from_app(protocol: Protocol) -> io::Result<Version> {
+fn from_app(protocol: &Protocol) -> io::Result<Version> {
     match protocol {
         Protocol::Http1 => Ok(Version::Http1),
         Protocol::Http2 => Ok(Version::Http2),
-        Protocol::Tls => Err(io::Error::new(
+        Protocol::Tls(_) | Protocol::Opaque => Err(io::Error::new(
             io::ErrorKind::InvalidData,
             "this listener takes HTTP, and the mesh adds TLS by itself: call it with http://",
         )),
@@ -169,6 +225,8 @@ async fn respond(
 ) -> Response<Watched<Exchange>> {
     match side.as_ref() {
         Side::Inbound(caller) => inbound::respond(&worker, caller, request).await,
-        Side::Outbound(target) => outbound::respond(&worker, target, request).await,
+        Side::Outbound(target) | Side::Redirected(Demand { name: target, .. }) => {
+            outbound::respond(&worker, target, request).await
+        }
     }
 }

@@ -8,24 +8,23 @@ mod state;
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
-    net::SocketAddr,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
     str::FromStr,
     sync::{Arc, Weak},
     time::Instant,
 };
 
-use weft_api::{self as api, bootstrap, names};
+use weft_api::{self as api, names};
 use weft_identity::{SpiffeId, tls::Credentials};
 
 use crate::{
-    breaker::Limits,
     cluster::Cluster,
     guard::Guard,
     http::serve::Version,
-    resource::{Action, GuardSpec, InboundSpec, Listener, RouteSpec},
+    resource::{Action, GuardSpec, Listener, RouteSpec, Routes, ServiceSpec},
     retry::{self, budget::Budget},
     route::{self, Backends, Forward, Route, Table},
-    snapshot::{Destination, Inbound, Snapshot},
+    snapshot::{Destination, Opaque, Service, Snapshot},
     telemetry::requests::Family,
     upstream::{Mesh, Peer},
 };
@@ -33,19 +32,19 @@ use state::{BackendState, GuardState};
 
 pub use held::Held;
 
-/// Bounds on what is under way to the local application: there to keep the proxy alive, not to shape traffic.
-const APP_LIMITS: api::circuit_breaker::Limits =
-    api::circuit_breaker::Limits { max_connections: 10_000, max_pending: 10_000, max_requests: 100_000 };
+/// Addresses of which is known whether they are the own ones; beyond so many, all are found out again.
+const OWN_MAX: usize = 4096;
 
 /// Makes snapshots, and remembers what outlives them.
 pub struct Compiler {
-    inbound: Vec<bootstrap::Inbound>,
-    app_limits: Limits,
     link: Version,
+    alone: bool,
     credentials: Arc<Credentials>,
     requests: Arc<Family>,
     seed: u64,
     peers: HashMap<PeerKey, Weak<Peer>>,
+    /// Whether an address is one of this pod's own.
+    own: HashMap<IpAddr, bool>,
     /// By backend.
     backends: HashMap<Arc<str>, BackendState>,
     /// By route, where a policy is attached to one.
@@ -61,23 +60,23 @@ type PeerKey = (SocketAddr, Option<Arc<str>>, Version);
 struct Pending;
 
 impl Compiler {
-    /// For a proxy with these inbound listeners. `link` is the HTTP between sidecars; `seed` keeps this proxy's breakers
-    /// from probing in step with another's.
+    /// `link` is the HTTP between sidecars; `seed` keeps this proxy's breakers from probing in step with another's.
+    /// Whoever is `alone` in its network namespace, as in a pod, reaches an endpoint there without a sidecar between.
     pub fn new(
-        inbound: Vec<bootstrap::Inbound>,
         link: Version,
+        alone: bool,
         credentials: Arc<Credentials>,
         requests: Arc<Family>,
         seed: u64,
     ) -> Self {
         Self {
-            inbound,
-            app_limits: Limits::new(&APP_LIMITS),
             link,
+            alone,
             credentials,
             requests,
             seed,
             peers: HashMap::new(),
+            own: HashMap::new(),
             backends: HashMap::new(),
             guards: HashMap::new(),
             budgets: HashMap::new(),
@@ -90,11 +89,11 @@ impl Compiler {
         for (name, listener) in &held.listeners {
             let compiled = match listener {
                 Some(Listener::Inbound(ports)) => {
-                    snapshot.inbound = self.inbound(ports);
+                    snapshot.inbound = Arc::clone(ports);
                     continue;
                 }
-                Some(Listener::Service(routes)) => {
-                    self.destination(routes, held, &mut snapshot.clusters, now)
+                Some(Listener::Service(service)) => {
+                    self.destination(service, held, &mut snapshot.clusters, now)
                 }
                 None => Ok(Destination::Unknown),
             };
@@ -107,37 +106,41 @@ impl Compiler {
         snapshot
     }
 
-    fn inbound(&mut self, ports: &HashMap<u16, InboundSpec>) -> HashMap<u16, Inbound> {
-        let listeners = self.inbound.clone();
-        let known = listeners.into_iter().filter_map(|listener| {
-            let port = listener.listen.port();
-            let spec = ports.get(&port)?;
-            let inbound = Inbound {
-                plaintext: spec.plaintext,
-                version: spec.version,
-                http1: self.peer(listener.app, None, Version::Http1),
-                http2: self.peer(listener.app, None, Version::Http2),
-                limits: self.app_limits.clone(),
-            };
-            Some((port, inbound))
-        });
-        known.collect()
-    }
-
     fn destination(
         &mut self,
-        name: &Arc<str>,
+        service: &ServiceSpec,
         held: &Held,
         clusters: &mut BTreeMap<Arc<str>, Arc<Cluster>>,
         now: Instant,
     ) -> Result<Destination, Pending> {
-        let Some(specs) = held.routes.get(name.as_ref()).ok_or(Pending)? else {
-            return Ok(Destination::Unknown);
+        let specs = match &service.routes {
+            None => None,
+            Some(name) => match held.routes.get(name.as_ref()).ok_or(Pending)? {
+                None => return Ok(Destination::Unknown),
+                Some(specs) => Some((name, specs)),
+            },
         };
         // First whether all is there: a half-known service must not take the place of a known one.
-        if !specs.clusters().all(|cluster| held.is_answered(cluster)) {
+        let mut needed = specs.iter().flat_map(|(_, specs)| specs.clusters()).chain(&service.opaque);
+        if !needed.all(|cluster| held.is_answered(cluster)) {
             return Err(Pending);
         }
+        let routes = specs.map(|(name, specs)| self.table(name, specs, held, clusters, now));
+        let opaque = service
+            .opaque
+            .as_ref()
+            .map(|name| Opaque { name: Arc::clone(name), cluster: self.cluster(name, held, clusters, now) });
+        Ok(Destination::Service(Service { routes, opaque }))
+    }
+
+    fn table(
+        &mut self,
+        name: &Arc<str>,
+        specs: &Routes,
+        held: &Held,
+        clusters: &mut BTreeMap<Arc<str>, Arc<Cluster>>,
+        now: Instant,
+    ) -> Arc<Table> {
         let mut budgets = Vec::new();
         let routes = specs.0.iter().map(|RouteSpec { name: route, matches, action }| {
             let action = match action {
@@ -158,7 +161,7 @@ impl Compiler {
         });
         let routes = routes.collect();
         let budgets = budgets.into_iter().map(|(_, budget)| budget).collect();
-        Ok(Destination::Service(Arc::new(Table { name: Arc::clone(name), routes, budgets })))
+        Arc::new(Table { name: Arc::clone(name), routes, budgets })
     }
 
     /// The backend `name`, made once per snapshot; `None` if it does not exist.
@@ -176,10 +179,12 @@ impl Compiler {
         let endpoints = held.endpoints.get(name.as_ref()).and_then(Option::as_deref).unwrap_or_default();
         let peers: Vec<_> = endpoints
             .iter()
-            .map(|endpoint| {
+            .map(|endpoint| match &endpoint.identity {
                 // Between sidecars the mesh chooses the protocol; without one the application's is spoken.
-                let version = if endpoint.identity.is_some() { self.link } else { spec.version };
-                self.peer(endpoint.address, endpoint.identity.clone(), version)
+                Some(identity) if !self.is_own(endpoint.address.ip()) => {
+                    self.peer(endpoint.address, Some(Arc::clone(identity)), self.link)
+                }
+                _ => self.peer(endpoint.address, None, spec.version),
             })
             .collect();
         let seed = self.seed ^ fold(name);
@@ -210,6 +215,18 @@ impl Compiler {
         let peer = Arc::new(Peer::new(address, version, mesh));
         self.peers.insert(key, Arc::downgrade(&peer));
         peer
+    }
+
+    /// Whether `address` leads back into this pod. What the sidecar sends there comes straight to the application, since
+    /// the redirect exempts the sidecar, and it does not leave the pod: nobody would be there to take mTLS off.
+    fn is_own(&mut self, address: IpAddr) -> bool {
+        if !self.alone {
+            return false;
+        }
+        if self.own.len() >= OWN_MAX {
+            self.own.clear();
+        }
+        *self.own.entry(address).or_insert_with(|| is_local(address))
     }
 
     /// What stands before the route `name`.
@@ -254,12 +271,27 @@ impl Compiler {
 /// Keeps in `snapshot` what `before` has for a destination that is not all there yet.
 fn stay(name: &str, before: &Snapshot, snapshot: &mut Snapshot) {
     let Some((name, destination)) = before.destinations.get_key_value(name) else { return };
-    if let Destination::Service(table) = destination {
-        for cluster in table.clusters() {
+    if let Destination::Service(service) = destination {
+        for cluster in service.clusters() {
             snapshot.clusters.entry(Arc::clone(cluster.name())).or_insert_with(|| Arc::clone(cluster));
         }
     }
     snapshot.destinations.insert(Arc::clone(name), destination.clone());
+}
+
+/// Whether this machine answers for `address`: then the kernel would send to it from that very address. Nothing is sent.
+fn is_local(address: IpAddr) -> bool {
+    let any: IpAddr = match address {
+        IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    let source = || {
+        let socket = UdpSocket::bind((any, 0))?;
+        // Any port will do, since no packet goes there.
+        socket.connect((address, 9))?;
+        socket.local_addr()
+    };
+    source().is_ok_and(|source: SocketAddr| source.ip() == address)
 }
 
 /// Spreads names over seeds. Nothing hangs on its quality: seeds only keep breakers out of step.

@@ -114,11 +114,17 @@ impl Config {
             .map_err(|error| invalid("trustDomain", error.to_string()))?;
         let control_plane = SpiffeId::from_str(&bootstrap.control_plane.identity)
             .map_err(|error| invalid("controlPlane.identity", error.to_string()))?;
-        if bootstrap.inbound.is_empty() && bootstrap.outbound.is_empty() {
+        if bootstrap.inbound.is_empty() && bootstrap.outbound.is_empty() && bootstrap.transparent.is_none() {
             return Err(invalid(
                 "inbound",
-                "is empty, and so is outbound: there is nothing to listen on".to_owned(),
+                "is empty, and so is outbound, and transparent is not there: there is nothing to listen on"
+                    .to_owned(),
             ));
+        }
+        if let Some(ports) = &bootstrap.transparent
+            && ports.inbound == ports.outbound
+        {
+            return Err(invalid("transparent", "inbound and outbound must be two ports".to_owned()));
         }
         let path = &bootstrap.control_plane.trust_bundle;
         let bundle = TrustBundle::from_pem(&read(path)?)

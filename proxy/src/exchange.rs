@@ -17,21 +17,13 @@ use crate::{
     guard::cause_label,
     http::body::{End, Watch},
     telemetry::{
+        Direction,
         log::Entry,
         requests::{self, Series},
     },
     upstream::Lease,
     worker::Worker,
 };
-
-/// Which way a request goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Direction {
-    /// Into the local application.
-    Inbound,
-    /// Out to another service.
-    Outbound,
-}
 
 /// One request.
 pub struct Exchange {
@@ -159,7 +151,7 @@ impl Exchange {
         let authority = self.uri.authority().map(http::uri::Authority::as_str);
         log.tell(&Entry {
             time: self.time,
-            direction: if self.direction == Direction::Inbound { "inbound" } else { "outbound" },
+            direction: self.direction.label(),
             method: self.method.as_str(),
             path: self.uri.path(),
             authority: authority.or(host.as_deref()).unwrap_or_default(),

@@ -48,6 +48,14 @@ pub enum Fault {
     ClientCancelled,
     /// The response broke off after its headers.
     BodyBroken,
+    /// Bytes that are no HTTP, where only that is spoken.
+    NotHttp,
+    /// Somebody connected to the sidecar's own listener.
+    NotRedirected,
+    /// A connection had nothing to say for too long.
+    Idle,
+    /// A connection was still open when the grace period of a drain was over.
+    CutOff,
 }
 
 /// Whose doing a fault is, as far as the proxy can tell.
@@ -65,7 +73,7 @@ pub enum Blame {
 
 impl Fault {
     /// Every fault, for tables and tests.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 22] = [
         Self::NotConfigured,
         Self::UnknownDestination,
         Self::NoRoute,
@@ -84,9 +92,14 @@ impl Fault {
         Self::MethodRefused,
         Self::ClientCancelled,
         Self::BodyBroken,
+        Self::NotHttp,
+        Self::NotRedirected,
+        Self::Idle,
+        Self::CutOff,
     ];
 
     /// Flag, status, blame, and the reason with what to do: one row of the table.
+    #[expect(clippy::too_many_lines, reason = "a table, whatever its length, is read row by row")]
     const fn row(self) -> (&'static str, u16, Blame, &'static str) {
         use Blame::{Configuration, Downstream, Mesh, Upstream};
         match self {
@@ -172,7 +185,28 @@ impl Fault {
                 ("client_cancelled", 499, Downstream, "the caller went away before the response was complete")
             }
             Self::BodyBroken => ("body_broken", 502, Upstream, "the response broke off after its headers"),
+            Self::NotHttp => (
+                "not_http",
+                400,
+                Downstream,
+                "the port speaks HTTP, and this is none; if it speaks TLS itself, say so by its appProtocol",
+            ),
+            Self::NotRedirected => (
+                "not_redirected",
+                421,
+                Downstream,
+                "somebody connected to the sidecar itself; call the application's port instead",
+            ),
+            Self::Idle => ("idle", 408, Downstream, "not a byte passed for an hour"),
+            Self::CutOff => {
+                ("cut_off", 503, Mesh, "the sidecar ended before the connection; its grace period was over")
+            }
         }
+    }
+
+    /// Its place in [`Self::ALL`].
+    pub fn place(self) -> usize {
+        Self::ALL.iter().position(|other| other.flag() == self.flag()).expect("ALL holds every fault")
     }
 
     /// Stable short name: header value, metric label and log field.

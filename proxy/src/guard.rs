@@ -57,7 +57,7 @@ pub struct Counts {
 pub struct Entry {
     guard: Arc<Guard>,
     pass: Option<Pass>,
-    /// The place within `limits.maxRequests`; `None` in audit mode, beyond the limit.
+    /// The place within `limits.maxRequests`; `None` in audit mode, beyond the limit, and for what is no request.
     _permit: Option<Permit>,
 }
 
@@ -85,11 +85,7 @@ pub enum InvalidFallback {
 impl Guard {
     /// Lets a try through: breaker first, then the limit, so that an open breaker costs nothing.
     pub fn enter(self: &Arc<Self>, now: Instant) -> Result<Entry, Fault> {
-        let pass = match self.target.as_ref().map(|target| target.acquire(now)) {
-            None => None,
-            Some(Ok(pass)) => pass,
-            Some(Err(Open { retry_after })) => return Err(Fault::BreakerOpen { retry_after }),
-        };
+        let pass = self.pass(now)?;
         let permit = self.limits.requests.try_acquire().ok();
         if permit.is_none() {
             self.counts.overflows.fetch_add(1, Relaxed);
@@ -98,6 +94,19 @@ impl Guard {
             }
         }
         Ok(Entry { guard: Arc::clone(self), pass, _permit: permit })
+    }
+
+    /// Lets the try of an opaque connection through. It is no request: `limits.maxConnections` bounds it.
+    pub fn enter_opaque(self: &Arc<Self>, now: Instant) -> Result<Entry, Fault> {
+        Ok(Entry { guard: Arc::clone(self), pass: self.pass(now)?, _permit: None })
+    }
+
+    fn pass(&self, now: Instant) -> Result<Option<Pass>, Fault> {
+        match self.target.as_ref().map(|target| target.acquire(now)) {
+            None => Ok(None),
+            Some(Ok(pass)) => Ok(pass),
+            Some(Err(Open { retry_after })) => Err(Fault::BreakerOpen { retry_after }),
+        }
     }
 
     /// Counts and makes the canned answer for `cause`, if the policy gives one.

@@ -1,7 +1,13 @@
-//! The spine to the local application: who calls, whether that is taken, and the request handed on.
+//! The spine to the local application: who calls, whether that is taken, and the request or the bytes handed on.
+
+// What becomes of a connection, by the rules of its port and what it says first.
+mod way;
+// Bytes that are no HTTP.
+mod opaque;
 
 use std::{
     io,
+    net::SocketAddr,
     rc::Rc,
     sync::Arc,
     time::{Duration, Instant},
@@ -17,15 +23,17 @@ use weft_api::names;
 use weft_identity::tls::{ClientCertificate, Credentials, peer_identity};
 
 use crate::{
-    detect::{Protocol, Rewound},
-    exchange::{Direction, Exchange, Held},
+    app::App,
+    detect::{Rewound, detect},
+    exchange::{Exchange, Held},
     fault::Fault,
     http::{body::Watched, headers, replay::RequestBody, serve::Version, transport::Transport},
-    snapshot::Inbound,
-    telemetry::requests::Series,
+    snapshot::Port,
+    telemetry::{Direction, requests::Series},
     upstream::{ConnectError, SendError},
     worker::Worker,
 };
+use way::{First, Way};
 
 /// A TLS handshake must be over within this time.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -34,7 +42,17 @@ const CONFIGURATION_WAIT: Duration = Duration::from_secs(1);
 
 /// TLS as it is offered to other sidecars.
 pub fn server_config(credentials: &Arc<Credentials>) -> Arc<ServerConfig> {
-    credentials.server_config(ClientCertificate::Required, &[names::ALPN_MESH_H2, names::ALPN_MESH_HTTP1])
+    let alpn = [names::ALPN_MESH_H2, names::ALPN_MESH_HTTP1, names::ALPN_MESH_TCP];
+    credentials.server_config(ClientCertificate::Required, &alpn)
+}
+
+/// A way into the application.
+#[derive(Clone, Copy, Debug)]
+pub struct Entrance {
+    /// The port by whose rules it is entered.
+    pub port: u16,
+    /// Where the application listens.
+    pub app: SocketAddr,
 }
 
 /// Who is at the other end of a connection, and where that is counted.
@@ -42,51 +60,60 @@ pub struct Caller {
     /// SPIFFE id; `None` = plaintext.
     identity: Option<Arc<str>>,
     port: u16,
+    app: Rc<App>,
     requests: Arc<Series>,
 }
 
-/// A connection that came in, as HTTP is served over it.
+/// A connection that came in, decrypted if it was mTLS.
 pub type Io = Transport<Rewound<TcpStream>, Box<TlsStream<Rewound<TcpStream>>>>;
 
-/// Finds out who is at the other end of a connection that came in on `port`.
-pub async fn identify(
-    worker: &Worker,
-    stream: Rewound<TcpStream>,
-    protocol: Protocol,
-    port: u16,
+/// A connection that HTTP is served over.
+pub type Http = (Io, Version, Caller);
+
+/// Takes a connection in: by which protocol, with or without mTLS. `None` = its bytes were opaque, and it is over.
+pub async fn enter(
+    worker: &Rc<Worker>,
+    stream: TcpStream,
+    entrance: Entrance,
     tls: Arc<ServerConfig>,
-) -> io::Result<(Io, Version, Caller)> {
-    let version = match protocol {
-        Protocol::Tls => return mesh(worker, stream, port, tls).await,
-        Protocol::Http1 => Version::Http1,
-        Protocol::Http2 => Version::Http2,
+) -> io::Result<Option<Http>> {
+    let port = configuration(worker, entrance.port).await.ok();
+    let (expected, patience) = way::expected(port.as_deref());
+    let (protocol, stream) = detect(stream, expected, patience).await?;
+    let (io, way, identity) = match way::by_first_bytes(port.as_deref(), &protocol) {
+        First::Mesh => {
+            let (stream, identity) = handshake(stream, tls).await?;
+            let way = way::by_alpn(port.as_deref(), stream.get_ref().1.alpn_protocol());
+            (Transport::Mesh(Box::new(stream)), way, Some(identity))
+        }
+        First::Plain(way) => (Transport::Plain(stream), way, None),
     };
-    Ok((Transport::Plain(stream), version, Caller::new(worker, None, port)))
+    let opaque = |identity| opaque::Inward::begin(worker, &io, entrance, identity, protocol);
+    match way {
+        Way::Http(version) => return Ok(Some((io, version, Caller::new(worker, identity, entrance)))),
+        Way::Opaque => opaque(identity).carry(io).await,
+        Way::Refused(fault) => opaque(identity).refuse(&io, fault),
+    }
+    Ok(None)
 }
 
-async fn mesh(
-    worker: &Worker,
+async fn handshake(
     stream: Rewound<TcpStream>,
-    port: u16,
     tls: Arc<ServerConfig>,
-) -> io::Result<(Io, Version, Caller)> {
+) -> io::Result<(TlsStream<Rewound<TcpStream>>, Arc<str>)> {
     let accepting = TlsAcceptor::from(tls).accept(stream);
     let stream = timeout(HANDSHAKE_TIMEOUT, accepting).await.map_err(|_| io::ErrorKind::TimedOut)??;
-    let (_, session) = stream.get_ref();
     // The handshake has verified both; without them there would be no connection.
-    let certificates = session.peer_certificates().ok_or(io::ErrorKind::PermissionDenied)?;
+    let certificates = stream.get_ref().1.peer_certificates().ok_or(io::ErrorKind::PermissionDenied)?;
     let identity = peer_identity(certificates).map_err(io::Error::other)?;
-    let version =
-        if session.alpn_protocol() == Some(names::ALPN_MESH_H2) { Version::Http2 } else { Version::Http1 };
-    let caller = Caller::new(worker, Some(identity.to_string().into()), port);
-    Ok((Transport::Mesh(Box::new(stream)), version, caller))
+    Ok((stream, identity.to_string().into()))
 }
 
 impl Caller {
-    fn new(worker: &Worker, identity: Option<Arc<str>>, port: u16) -> Self {
+    fn new(worker: &Worker, identity: Option<Arc<str>>, entrance: Entrance) -> Self {
         let source = identity.as_deref().unwrap_or("");
-        let requests = worker.shared.telemetry.server.series([source, &port.to_string()]);
-        Self { identity, port, requests }
+        let requests = worker.shared.telemetry.server.series([source, &entrance.port.to_string()]);
+        Self { identity, port: entrance.port, app: worker.apps.at(entrance.app), requests }
     }
 }
 
@@ -126,19 +153,21 @@ async fn forward(
     request: &mut Parts,
     body: Incoming,
 ) -> Result<(Response<Incoming>, Held), Fault> {
-    let inbound = configuration(worker, caller.port).await?;
-    if caller.identity.is_none() && !inbound.plaintext {
+    let port = configuration(worker, caller.port).await?;
+    if caller.identity.is_none() && !way::takes_plaintext(&port, request) {
         return Err(Fault::PlaintextRefused);
     }
     headers::check_method(&request.method)?;
     introduce(worker, caller, request);
-    let app = if is_grpc(request) { &inbound.http2 } else { inbound.app() };
+    // gRPC exists over HTTP/2 only, whatever the port was said to speak.
+    let version = if is_grpc(request) { Version::Http2 } else { way::spoken(&port) };
+    let app = caller.app.over(version);
     exchange.address = Some(app.address);
-    headers::prepare(request, app.version)?;
+    headers::prepare(request, version)?;
     let body = if body.is_end_stream() { RequestBody::Empty } else { RequestBody::Once(body) };
     let request = Request::from_parts(request.clone(), body);
-    let (response, lease) =
-        worker.pools.send(app, request, &inbound.limits).await.map_err(|error| fault(&error))?;
+    let limits = &worker.shared.app_limits;
+    let (response, lease) = worker.pools.send(app, request, limits).await.map_err(|error| fault(&error))?;
     Ok((response, Held { lease, admission: None }))
 }
 
@@ -152,12 +181,12 @@ fn speak(worker: &Worker, response: &mut http::response::Parts, started: Instant
     }
 }
 
-async fn configuration(worker: &Rc<Worker>, port: u16) -> Result<Inbound, Fault> {
+async fn configuration(worker: &Worker, port: u16) -> Result<Arc<Port>, Fault> {
     let snapshots = &worker.shared.snapshots;
-    if let Some(inbound) = snapshots.load().inbound.get(&port) {
-        return Ok(inbound.clone());
+    if let Some(port) = snapshots.load().inbound.get(port) {
+        return Ok(Arc::clone(port));
     }
-    let configured = snapshots.wait_for(|snapshot| snapshot.inbound.get(&port).cloned());
+    let configured = snapshots.wait_for(|snapshot| snapshot.inbound.get(port).cloned());
     timeout(CONFIGURATION_WAIT, configured).await.map_err(|_| Fault::NotConfigured)
 }
 
@@ -174,18 +203,23 @@ fn introduce(worker: &Worker, caller: &Caller, request: &mut Parts) {
     }
 }
 
-/// gRPC exists over HTTP/2 only, whatever the port was said to speak.
 fn is_grpc(request: &Parts) -> bool {
     request.headers.get(CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"))
 }
 
 fn fault(error: &SendError) -> Fault {
     match error {
-        SendError::Connect(ConnectError::Tls(_)) => Fault::TlsFailed,
-        SendError::Connect(_) => Fault::ConnectFailed,
+        SendError::Connect(error) => connect_fault(error),
         SendError::Overflow => Fault::Overflow,
         SendError::Refused => Fault::UpstreamRefused,
         SendError::Stale | SendError::Reset(_) => Fault::UpstreamReset,
         SendError::Caller => Fault::ClientCancelled,
+    }
+}
+
+fn connect_fault(error: &ConnectError) -> Fault {
+    match error {
+        ConnectError::Tls(_) => Fault::TlsFailed,
+        _ => Fault::ConnectFailed,
     }
 }

@@ -26,14 +26,18 @@ mod inbound;
 mod outbound;
 // Is an ejected endpoint back?
 mod probe;
-// What a request carries along, and what its thread has.
+// What a request or an opaque connection carries along, and what its thread has.
 mod exchange;
+mod connection;
 mod admission;
 mod worker;
+mod app;
 mod setback;
 // What a request asks; where both roads meet.
 mod expose;
+mod demand;
 mod snapshot;
+mod tcp;
 mod detect;
 mod deadline;
 mod route;

@@ -1,7 +1,14 @@
 //! The spine to the mesh: what happens to a request of the local application on its way to another service.
 //!
+//! Connections whose bytes are no HTTP go by [`opaque`], and which connection is which, [`redirected`] finds out.
+//!
 //! This is the one place that knows the order of the stages: route, then for each try a backend by weight, the target
 //! breaker, the limits, an endpoint, the request itself, and what its end means to breaker and retry.
+
+// A connection that the redirect led here, by where it was meant to go.
+mod redirected;
+// Bytes that are no HTTP.
+mod opaque;
 
 use std::{
     cell::RefCell,
@@ -22,7 +29,7 @@ use crate::{
     breaker::{Event, Outcome, Retryable, Verdict},
     cluster::Cluster,
     deadline,
-    exchange::{Direction, Exchange, Held, grpc_status},
+    exchange::{Exchange, Held, grpc_status},
     fault::{Blame, Fault},
     http::{
         body::Watched,
@@ -31,12 +38,15 @@ use crate::{
     },
     retry::Decision,
     route::{Action, Forward, Table},
-    snapshot::Destination,
+    snapshot::{Destination, Snapshot},
+    telemetry::Direction,
     upstream::{ConnectError, SendError},
     worker::Worker,
 };
 
-/// A first request waits so long for the configuration of its destination.
+pub use redirected::leave;
+
+/// A first request or connection waits so long for the configuration of its destination.
 const CONFIGURATION_WAIT: Duration = Duration::from_secs(1);
 
 /// Answers one request that came in on the listener for `target`.
@@ -115,19 +125,17 @@ async fn forward(
 /// The routes of the listener's target, as soon as they are known.
 async fn destination(worker: &Rc<Worker>, target: &str) -> Result<Arc<Table>, Fault> {
     let snapshots = &worker.shared.snapshots;
-    let found = match snapshots.load().destinations.get(target) {
-        Some(destination) => destination.clone(),
-        None => timeout(
-            CONFIGURATION_WAIT,
-            snapshots.wait_for(|snapshot| snapshot.destinations.get(target).cloned()),
-        )
-        .await
-        .map_err(|_| Fault::NotConfigured)?,
+    let routes = |snapshot: &Snapshot| match snapshot.destinations.get(target)? {
+        Destination::Service(service) => Some(service.routes.clone()),
+        Destination::Unknown => Some(None),
     };
-    match found {
-        Destination::Service(table) => Ok(table),
-        Destination::Unknown => Err(Fault::UnknownDestination),
-    }
+    let found = match routes(&snapshots.load()) {
+        Some(found) => found,
+        None => {
+            timeout(CONFIGURATION_WAIT, snapshots.wait_for(routes)).await.map_err(|_| Fault::NotConfigured)?
+        }
+    };
+    found.ok_or(Fault::UnknownDestination)
 }
 
 /// The tries of one request.
@@ -361,11 +369,7 @@ fn response_event(response: &Response<Incoming>, headers_after: Duration) -> Eve
 
 fn send_event(error: &SendError) -> (Event, Option<Fault>) {
     let (event, fault) = match error {
-        SendError::Connect(ConnectError::TimedOut(_)) => (Event::ConnectTimedOut, Fault::ConnectFailed),
-        SendError::Connect(ConnectError::Tcp(_) | ConnectError::Http(_)) => {
-            (Event::ConnectFailed, Fault::ConnectFailed)
-        }
-        SendError::Connect(ConnectError::Tls(_)) => (Event::TlsFailed, Fault::TlsFailed),
+        SendError::Connect(error) => connect_event(error),
         SendError::Overflow => (Event::LocalReject, Fault::Overflow),
         SendError::Refused => (Event::RefusedStream, Fault::UpstreamRefused),
         SendError::Stale => (Event::StaleConnection, Fault::UpstreamReset),
@@ -373,4 +377,12 @@ fn send_event(error: &SendError) -> (Event, Option<Fault>) {
         SendError::Caller => (Event::ClientCancelled, Fault::ClientCancelled),
     };
     (event, Some(fault))
+}
+
+fn connect_event(error: &ConnectError) -> (Event, Fault) {
+    match error {
+        ConnectError::TimedOut(_) => (Event::ConnectTimedOut, Fault::ConnectFailed),
+        ConnectError::Tcp(_) | ConnectError::Http(_) => (Event::ConnectFailed, Fault::ConnectFailed),
+        ConnectError::Tls(_) => (Event::TlsFailed, Fault::TlsFailed),
+    }
 }

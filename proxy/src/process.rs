@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    net::SocketAddr,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
     rc::Rc,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
@@ -18,13 +18,17 @@ use weft_runtime::{
 
 use crate::{
     accept::{self, Leads},
+    app,
     compile::Compiler,
     config::{Config, ConfigError, Source},
-    expose, probe,
+    demand::Demands,
+    expose,
+    inbound::Entrance,
+    probe,
     setback::Setbacks,
     snapshot::Snapshots,
     subscribe::{self, Subscription},
-    telemetry::{Telemetry, log::AccessLog, requests},
+    telemetry::{Telemetry, connections, log::AccessLog, requests},
     worker::{Shared, Worker},
 };
 
@@ -65,6 +69,8 @@ async fn proxy(config: Config) -> Result<(), ProcessError> {
     let (log, log_writer) = AccessLog::start(bootstrap.access_log, io::stdout())?;
     let shared = Arc::new(Shared {
         snapshots: Arc::new(Snapshots::default()),
+        demands: Arc::new(Demands::default()),
+        app_limits: app::limits(),
         telemetry: Telemetry::new(workers, log),
         setbacks: Setbacks::new(Instant::now()),
         credentials: Credentials::new(trust_domain, bundle),
@@ -81,8 +87,8 @@ async fn proxy(config: Config) -> Result<(), ProcessError> {
     let seed: u64 = rand::rng().random();
     let mut threads = start(Arc::clone(&shared), sockets, seed, grace)?;
     let compiler = Compiler::new(
-        bootstrap.inbound.clone(),
         bootstrap.mesh_http.into(),
+        bootstrap.transparent.is_some(),
         Arc::clone(&shared.credentials),
         Arc::clone(&shared.telemetry.client),
         seed,
@@ -94,6 +100,7 @@ async fn proxy(config: Config) -> Result<(), ProcessError> {
         credentials: Arc::clone(&shared.credentials),
         compiler,
         snapshots: Arc::clone(&shared.snapshots),
+        demands: Arc::clone(&shared.demands),
         metrics,
         holds,
     };
@@ -122,6 +129,7 @@ async fn proxy(config: Config) -> Result<(), ProcessError> {
 fn expose(registry: &Registry, shared: &Arc<Shared>) -> prometheus::Result<()> {
     registry.register(Box::new(requests::Exposed(Arc::clone(&shared.telemetry.server))))?;
     registry.register(Box::new(requests::Exposed(Arc::clone(&shared.telemetry.client))))?;
+    registry.register(Box::new(connections::Exposed(Arc::clone(&shared.telemetry.connections))))?;
     registry.register(Box::new(expose::Exposed {
         snapshots: Arc::clone(&shared.snapshots),
         credentials: Arc::clone(&shared.credentials),
@@ -132,18 +140,35 @@ fn expose(registry: &Registry, shared: &Arc<Shared>) -> prometheus::Result<()> {
 /// Binds every listener once for each worker. The result is by worker.
 fn listen(bootstrap: &weft_api::bootstrap::Bootstrap, workers: usize) -> io::Result<Vec<Sockets>> {
     let mut by_worker: Vec<Sockets> = (0..workers).map(|_| Vec::new()).collect();
-    let inbound =
-        bootstrap.inbound.iter().map(|inbound| (inbound.listen, Leads::Inbound(inbound.listen.port())));
+    let inbound = bootstrap.inbound.iter().map(|inbound| {
+        (inbound.listen, Leads::Inbound(Entrance { port: inbound.listen.port(), app: inbound.app }))
+    });
     let outbound = bootstrap.outbound.iter();
     let outbound =
         outbound.map(|outbound| (outbound.listen, Leads::Outbound(outbound.target.as_str().into())));
-    for (address, leads) in inbound.chain(outbound) {
+    let transparent = bootstrap.transparent.into_iter().flat_map(|transparent| {
+        let own = [transparent.inbound, transparent.outbound, bootstrap.admin.port()];
+        [
+            (everywhere(transparent.inbound), Leads::RedirectedIn { own }),
+            (everywhere(transparent.outbound), Leads::RedirectedOut),
+        ]
+    });
+    for (address, leads) in inbound.chain(outbound).chain(transparent) {
         let address: SocketAddr = address;
         for (sockets, socket) in by_worker.iter_mut().zip(listen_shared(address, workers)?) {
             sockets.push((socket, leads.clone()));
         }
     }
     Ok(by_worker)
+}
+
+/// All addresses of the machine: of both families, unless it has no IPv6 at all.
+fn everywhere(port: u16) -> SocketAddr {
+    let any: IpAddr = match UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0)) {
+        Ok(_) => Ipv6Addr::UNSPECIFIED.into(),
+        Err(_) => Ipv4Addr::UNSPECIFIED.into(),
+    };
+    SocketAddr::new(any, port)
 }
 
 fn start(shared: Arc<Shared>, sockets: Vec<Sockets>, seed: u64, grace: Duration) -> io::Result<Workers> {

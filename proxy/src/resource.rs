@@ -1,10 +1,12 @@
 //! xDS resources -> what the proxy keeps of them. A resource is taken whole or refused whole with a reason, which goes
 //! back to the control plane as a NACK.
 
+// Listeners: what stands behind an address, and how the workload itself is entered.
+mod listeners;
 // Routes: what requests are asked.
 mod routes;
 
-use std::{collections::HashMap, net::SocketAddr, str::FromStr, sync::Arc};
+use std::{net::SocketAddr, str::FromStr, sync::Arc};
 
 use bytes::Bytes;
 use prost::Message;
@@ -16,15 +18,14 @@ use weft_xds::{
     cluster::Cluster as ClusterMessage,
     core::{Address, DataSource, HealthStatus, address, data_source, socket_address},
     endpoint::{ClusterLoadAssignment, LbEndpoint, lb_endpoint},
-    http_connection_manager::{HttpConnectionManager, http_connection_manager},
-    listener::{FilterChain, Listener as ListenerMessage, filter},
     metadata, packed,
-    tls::{DownstreamTlsContext, Secret as SecretMessage, secret},
+    tls::{Secret as SecretMessage, secret},
     upstream_http::{HttpProtocolOptions, http_protocol_options},
 };
 
-use crate::{guard::Fallback, http::serve::Version};
+use crate::{guard::Fallback, http::serve::Version, snapshot::Ports};
 
+pub use listeners::ServiceSpec;
 pub use routes::{Action, RouteSpec, Routes};
 
 /// Key under which a cluster carries its protocol options.
@@ -48,19 +49,10 @@ pub enum Resource {
 /// A listener.
 #[derive(Clone, Debug)]
 pub enum Listener {
-    /// Of a service: the name of its routes.
-    Service(Arc<str>),
+    /// Of a service.
+    Service(ServiceSpec),
     /// Of the workload: its ports.
-    Inbound(Arc<HashMap<u16, InboundSpec>>),
-}
-
-/// How a port of the workload is entered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct InboundSpec {
-    /// Whether plaintext is taken beside mTLS.
-    pub plaintext: bool,
-    /// What the application speaks.
-    pub version: Version,
+    Inbound(Arc<Ports>),
 }
 
 /// A circuit breaker policy, checked.
@@ -115,7 +107,7 @@ struct EndpointMetadata {
 /// Decodes the resource `name` and checks all of it.
 pub fn decode(kind: Kind, name: &str, body: &Bytes) -> Result<Resource, String> {
     match kind {
-        Kind::Listener => listener(&message(body)?).map(Resource::Listener),
+        Kind::Listener => listeners::listener(name, &message(body)?).map(Resource::Listener),
         Kind::Routes => routes::routes(name, &message(body)?).map(Arc::new).map(Resource::Routes),
         Kind::Cluster => cluster(&message(body)?).map(Arc::new).map(Resource::Cluster),
         Kind::Endpoints => endpoints(&message(body)?).map(Arc::from).map(Resource::Endpoints),
@@ -125,73 +117,6 @@ pub fn decode(kind: Kind, name: &str, body: &Bytes) -> Result<Resource, String> 
 
 fn message<M: Message + Default>(body: &Bytes) -> Result<M, String> {
     M::decode(body.clone()).map_err(|error| error.to_string())
-}
-
-fn listener(message: &ListenerMessage) -> Result<Listener, String> {
-    let Some(api) = message.api_listener.as_ref().and_then(|listener| listener.api_listener.as_ref()) else {
-        return inbound(&message.filter_chains).map(Arc::new).map(Listener::Inbound);
-    };
-    let manager: HttpConnectionManager =
-        packed::unpack(api).map_err(|error| format!("api_listener {error}"))?;
-    match manager.route_specifier {
-        Some(http_connection_manager::RouteSpecifier::Rds(rds)) if !rds.route_config_name.is_empty() => {
-            Ok(Listener::Service(rds.route_config_name.into()))
-        }
-        _ => Err("api_listener: rds.route_config_name is needed".to_owned()),
-    }
-}
-
-fn inbound(chains: &[FilterChain]) -> Result<HashMap<u16, InboundSpec>, String> {
-    let mut ports: HashMap<u16, InboundSpec> = HashMap::new();
-    let mut with_mtls: Vec<u16> = Vec::new();
-    for chain in chains {
-        let port = chain.filter_chain_match.as_ref().and_then(|matches| matches.destination_port);
-        let port = port.and_then(|port| u16::try_from(port).ok()).filter(|port| *port != 0);
-        let port = port.ok_or("filter_chains: filter_chain_match.destination_port is needed")?;
-        let plaintext = chain.transport_socket.is_none();
-        if !plaintext {
-            requires_client_certificate(chain).map_err(|reason| format!("port {port}: {reason}"))?;
-            with_mtls.push(port);
-        }
-        let version = codec(chain).map_err(|reason| format!("port {port}: {reason}"))?;
-        let spec = ports.entry(port).or_insert(InboundSpec { plaintext, version });
-        spec.plaintext |= plaintext;
-    }
-    match ports.keys().find(|port| !with_mtls.contains(port)) {
-        Some(port) => {
-            Err(format!("port {port}: a filter chain with mTLS is needed; plaintext alone is not served"))
-        }
-        None => Ok(ports),
-    }
-}
-
-fn requires_client_certificate(chain: &FilterChain) -> Result<(), String> {
-    use weft_xds::core::transport_socket::ConfigType;
-    let socket = chain.transport_socket.as_ref().and_then(|socket| socket.config_type.as_ref());
-    let Some(ConfigType::TypedConfig(config)) = socket else {
-        return Err("transport_socket.typed_config is needed".to_owned());
-    };
-    let tls: DownstreamTlsContext =
-        packed::unpack(config).map_err(|error| format!("transport_socket {error}"))?;
-    if tls.require_client_certificate == Some(true) {
-        Ok(())
-    } else {
-        Err("require_client_certificate must be true: TLS without a client's identity is not served"
-            .to_owned())
-    }
-}
-
-fn codec(chain: &FilterChain) -> Result<Version, String> {
-    let Some(filter::ConfigType::TypedConfig(config)) =
-        chain.filters.first().and_then(|filter| filter.config_type.as_ref())
-    else {
-        return Err("an HttpConnectionManager filter is needed".to_owned());
-    };
-    let manager: HttpConnectionManager = packed::unpack(config).map_err(|error| format!("filter {error}"))?;
-    match manager.codec_type() {
-        http_connection_manager::CodecType::Http2 => Ok(Version::Http2),
-        _ => Ok(Version::Http1),
-    }
 }
 
 fn cluster(message: &ClusterMessage) -> Result<ClusterSpec, String> {

@@ -8,17 +8,15 @@ use std::{
 use arc_swap::ArcSwap;
 use tokio::sync::watch;
 
-use crate::{
-    breaker::Limits, cluster::Cluster, guard::Guard, http::serve::Version, route::Table, upstream::Peer,
-};
+use crate::{cluster::Cluster, guard::Guard, http::serve::Version, route::Table};
 
 /// What stands now.
 #[derive(Default)]
 pub struct Snapshot {
     /// By listener name. Absent: no answer from the control plane yet.
     pub destinations: HashMap<Arc<str>, Destination>,
-    /// By port. Absent: no answer from the control plane yet.
-    pub inbound: HashMap<u16, Inbound>,
+    /// How the workload is entered. Without an answer from the control plane: not at all.
+    pub inbound: Arc<Ports>,
     /// Every backend that a destination uses.
     pub clusters: BTreeMap<Arc<str>, Arc<Cluster>>,
 }
@@ -27,10 +25,10 @@ impl Snapshot {
     /// Every service port once, whatever the number of its listeners.
     pub fn tables(&self) -> BTreeMap<&str, &Table> {
         let tables = self.destinations.values().filter_map(|destination| match destination {
-            Destination::Service(table) => Some((table.name.as_ref(), table.as_ref())),
+            Destination::Service(service) => service.routes.as_deref(),
             Destination::Unknown => None,
         });
-        tables.collect()
+        tables.map(|table| (table.name.as_ref(), table)).collect()
     }
 
     /// Every guard once: those of backends, and those of single routes, which have names of their own.
@@ -41,37 +39,81 @@ impl Snapshot {
     }
 }
 
-/// What stands behind an outbound listener.
+/// What stands behind an address, or an outbound listener.
 #[derive(Clone)]
 pub enum Destination {
     /// A service port.
-    Service(Arc<Table>),
+    Service(Service),
     /// The control plane knows no such name.
     Unknown,
 }
 
-/// How a port of the local application is entered.
+/// A service port. What it speaks decides what it has: at least one of the two.
 #[derive(Clone)]
-pub struct Inbound {
+pub struct Service {
+    /// What becomes of requests. `None` = HTTP is not looked for.
+    pub routes: Option<Arc<Table>>,
+    /// Who takes bytes that are no HTTP. `None` = they are refused.
+    pub opaque: Option<Opaque>,
+}
+
+/// The backend of opaque bytes.
+#[derive(Clone)]
+pub struct Opaque {
+    /// `<namespace>/<service>:<port>`.
+    pub name: Arc<str>,
+    /// The backend; `None` if it does not exist.
+    pub cluster: Option<Arc<Cluster>>,
+}
+
+impl Service {
+    /// Every backend that exists.
+    pub fn clusters(&self) -> impl Iterator<Item = &Arc<Cluster>> {
+        let of_routes = self.routes.iter().flat_map(|routes| routes.clusters());
+        of_routes.chain(self.opaque.iter().filter_map(|opaque| opaque.cluster.as_ref()))
+    }
+}
+
+/// How the ports of the workload are entered.
+#[derive(Debug, Default)]
+pub struct Ports {
+    /// Those with a rule of their own.
+    pub named: HashMap<u16, Arc<Port>>,
+    /// All others. `None` = nobody enters there.
+    pub others: Option<Arc<Port>>,
+}
+
+/// How one port is entered: by HTTP, by opaque bytes, or by whichever of them the first bytes are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Port {
+    /// `None` = HTTP is not looked for.
+    pub http: Option<HttpPort>,
+    /// `None` = bytes that are no HTTP are refused.
+    pub opaque: Option<OpaquePort>,
+}
+
+/// How HTTP enters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HttpPort {
     /// Whether callers without mTLS are let in.
     pub plaintext: bool,
     /// Which HTTP the application was said to speak.
     pub version: Version,
-    /// The application over HTTP/1.1.
-    pub http1: Arc<Peer>,
-    /// The application over HTTP/2 with prior knowledge.
-    pub http2: Arc<Peer>,
-    /// Bounds on what is under way to it.
-    pub limits: Limits,
+    /// Paths that `GET` without mTLS may ask for all the same: probes of the kubelet.
+    pub probes: Vec<String>,
 }
 
-impl Inbound {
-    /// The application as it was said to speak.
-    pub fn app(&self) -> &Arc<Peer> {
-        match self.version {
-            Version::Http1 => &self.http1,
-            Version::Http2 => &self.http2,
-        }
+/// How opaque bytes enter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OpaquePort {
+    /// Whether callers without mTLS are let in.
+    pub plaintext: bool,
+}
+
+impl Ports {
+    /// The rule for `port`.
+    pub fn get(&self, port: u16) -> Option<&Arc<Port>> {
+        self.named.get(&port).or(self.others.as_ref())
     }
 }
 

@@ -1,4 +1,5 @@
-//! The configuration stream: holds it, asks for what the listeners need and for nothing else, and takes answers in.
+//! The configuration stream: holds it, asks for what the listeners and the application's calls need and for nothing else,
+//! and takes answers in.
 
 // What is asked for, held, and made of the answers.
 mod session;
@@ -14,7 +15,7 @@ use weft_identity::{SpiffeId, tls::Credentials};
 use weft_runtime::{Registry, Shutdown, readiness::Hold};
 use weft_xds::{core::Node, subscriber::Subscriber};
 
-use crate::{compile::Compiler, snapshot::Snapshots};
+use crate::{compile::Compiler, demand::Demands, snapshot::Snapshots};
 use session::Session;
 
 /// Least and most time before the next stream: full jitter over a back-off that doubles.
@@ -33,6 +34,8 @@ pub struct Subscription {
     pub compiler: Compiler,
     /// Takes them.
     pub snapshots: Arc<Snapshots>,
+    /// What the application calls.
+    pub demands: Arc<Demands>,
     /// Gauges of the stream.
     pub metrics: Metrics,
     /// Released with the first certificate, and with the first complete snapshot.
@@ -73,7 +76,7 @@ impl Metrics {
 
 /// Subscribes until the process ends. What is held stays in force while there is no stream.
 pub async fn run(subscription: Subscription, shutdown: Shutdown) {
-    let Subscription { bootstrap, control_plane, credentials, compiler, snapshots, metrics, holds } =
+    let Subscription { bootstrap, control_plane, credentials, compiler, snapshots, demands, metrics, holds } =
         subscription;
     let workload = &bootstrap.workload;
     let node = Node {
@@ -84,7 +87,7 @@ pub async fn run(subscription: Subscription, shutdown: Shutdown) {
     };
     let endpoint = stream::Endpoint::new(&bootstrap.control_plane, control_plane, &credentials);
     let targets = bootstrap.outbound.iter().map(|outbound| outbound.target.clone()).collect();
-    let has_inbound = !bootstrap.inbound.is_empty();
+    let has_inbound = !bootstrap.inbound.is_empty() || bootstrap.transparent.is_some();
     let mut session = Session::new(
         Subscriber::new(node),
         targets,
@@ -92,6 +95,7 @@ pub async fn run(subscription: Subscription, shutdown: Shutdown) {
         credentials,
         compiler,
         snapshots,
+        demands,
         metrics.clone(),
         holds,
     );

@@ -3,12 +3,34 @@
 
 // The requests, counted.
 pub mod requests;
-// The requests, told.
+// Opaque connections, counted.
+pub mod connections;
+// Both, told.
 pub mod log;
 
 use std::sync::Arc;
 
+use connections::Connections;
 use requests::Family;
+
+/// Which way requests and connections go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Direction {
+    /// Into the local application.
+    Inbound,
+    /// Out to another service.
+    Outbound,
+}
+
+impl Direction {
+    /// As metric label and log field.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Inbound => "inbound",
+            Self::Outbound => "outbound",
+        }
+    }
+}
 
 /// Everything the spines record into.
 pub struct Telemetry {
@@ -16,6 +38,8 @@ pub struct Telemetry {
     pub server: Arc<Family>,
     /// Requests that went out to other services.
     pub client: Arc<Family>,
+    /// Connections whose bytes were not looked at, both ways.
+    pub connections: Arc<Connections>,
     /// The access log.
     pub log: log::AccessLog,
 }
@@ -35,6 +59,6 @@ impl Telemetry {
             ["destination", "route"],
             workers,
         );
-        Self { server: Arc::new(server), client: Arc::new(client), log }
+        Self { server: Arc::new(server), client: Arc::new(client), connections: Arc::default(), log }
     }
 }

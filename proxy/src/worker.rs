@@ -11,7 +11,10 @@ use rand::{SeedableRng, rngs::SmallRng};
 use weft_identity::tls::Credentials;
 use weft_runtime::{Shutdown, Tasks};
 
-use crate::{setback::Setbacks, snapshot::Snapshots, telemetry::Telemetry, upstream::Pools};
+use crate::{
+    app::Apps, breaker::Limits, demand::Demands, setback::Setbacks, snapshot::Snapshots, tcp::Scratch,
+    telemetry::Telemetry, upstream::Pools,
+};
 
 /// How often a worker looks whether it got the processor in time.
 const TICK: Duration = Duration::from_millis(50);
@@ -24,6 +27,10 @@ const STARVED: Duration = Duration::from_secs(1);
 pub struct Shared {
     /// What a request may ask.
     pub snapshots: Arc<Snapshots>,
+    /// What the application calls, and is to be known therefore.
+    pub demands: Arc<Demands>,
+    /// Bounds on what is under way to the local application.
+    pub app_limits: Limits,
     /// Metrics and log.
     pub telemetry: Telemetry,
     /// What failed for good on its way out.
@@ -42,6 +49,10 @@ pub struct Worker {
     pub shared: Arc<Shared>,
     /// Its connections to upstreams.
     pub pools: Rc<Pools>,
+    /// The local application.
+    pub apps: Apps,
+    /// Where opaque bytes are read into.
+    pub scratch: Scratch,
     /// Its tasks.
     pub tasks: Tasks,
     /// Its randomness.
@@ -57,6 +68,8 @@ impl Worker {
             index,
             shared,
             pools: Pools::new(&tasks),
+            apps: Apps::default(),
+            scratch: Scratch::default(),
             tasks,
             random: RefCell::new(SmallRng::seed_from_u64(seed)),
             starved_at: Cell::new(None),

@@ -7,7 +7,7 @@ use std::{
 
 use weft_xds::Kind;
 
-use crate::resource::{ClusterSpec, EndpointSpec, Listener, Resource, Routes};
+use crate::resource::{ClusterSpec, EndpointSpec, Listener, Resource, Routes, ServiceSpec};
 
 /// What the control plane has answered: `None` = there is no such resource; no entry = no answer yet.
 #[derive(Default)]
@@ -69,20 +69,16 @@ impl Held {
     /// What has to be asked for, given what is known: routes of listeners, clusters of routes, endpoints of clusters.
     pub fn wanted(&self, kind: Kind) -> BTreeSet<String> {
         match kind {
-            Kind::Routes => {
-                let services = self.listeners.values().flatten().filter_map(|listener| match listener {
-                    Listener::Service(routes) => Some(routes.to_string()),
-                    Listener::Inbound(_) => None,
-                });
-                services.collect()
-            }
-            Kind::Cluster => self
-                .routes
-                .values()
-                .flatten()
-                .flat_map(|routes| routes.clusters())
+            Kind::Routes => self
+                .services()
+                .filter_map(|service| service.routes.as_ref())
                 .map(ToString::to_string)
                 .collect(),
+            Kind::Cluster => {
+                let of_routes = self.routes.values().flatten().flat_map(|routes| routes.clusters());
+                let opaque = self.services().filter_map(|service| service.opaque.as_ref());
+                of_routes.chain(opaque).map(ToString::to_string).collect()
+            }
             Kind::Endpoints => self
                 .clusters
                 .iter()
@@ -91,5 +87,12 @@ impl Held {
                 .collect(),
             Kind::Listener | Kind::Secret => BTreeSet::new(),
         }
+    }
+
+    fn services(&self) -> impl Iterator<Item = &ServiceSpec> {
+        self.listeners.values().flatten().filter_map(|listener| match listener {
+            Listener::Service(service) => Some(service),
+            Listener::Inbound(_) => None,
+        })
     }
 }

@@ -1,13 +1,16 @@
 use std::time::{Duration, SystemTime};
 
-use weft_api::circuit_breaker::{Breaker, CircuitBreaker, Limits as LimitsPolicy};
+use weft_api::{
+    bootstrap,
+    circuit_breaker::{Breaker, CircuitBreaker, Limits as LimitsPolicy},
+};
 use weft_identity::{TrustDomain, authority::Authority, bundle::TrustBundle};
 use weft_xds::Kind;
 
 use super::*;
 use crate::{
     breaker::{Failure, Outcome, State, kept::KEEP},
-    resource::{ClusterSpec, EndpointSpec, Resource, Routes},
+    resource::{ClusterSpec, EndpointSpec, Resource},
     route::Match,
     telemetry::{Telemetry, log::AccessLog},
 };
@@ -20,7 +23,13 @@ fn compiler() -> Compiler {
     let authority = Authority::create(domain.clone(), SystemTime::now()).unwrap();
     let credentials = Credentials::new(domain, TrustBundle::from_pem(authority.certificate_pem()).unwrap());
     let (log, _) = AccessLog::start(bootstrap::AccessLog::Off, std::io::sink()).unwrap();
-    Compiler::new(Vec::new(), Version::Http2, credentials, Arc::clone(&Telemetry::new(1, log).client), 1)
+    Compiler::new(Version::Http2, false, credentials, Arc::clone(&Telemetry::new(1, log).client), 1)
+}
+
+/// A listener for HTTP with these routes, for opaque bytes with this cluster, or for both.
+fn listener(routes: Option<&str>, opaque: Option<&str>) -> Resource {
+    let spec = ServiceSpec { routes: routes.map(Arc::from), opaque: opaque.map(Arc::from) };
+    Resource::Listener(Listener::Service(spec))
 }
 
 fn route_to(clusters: &[&str]) -> Resource {
@@ -47,7 +56,7 @@ fn endpoints(ports: &[u16]) -> Resource {
 /// One service with endpoints at these ports.
 fn held(ports: &[u16]) -> Held {
     let mut held = Held::default();
-    held.set(Kind::Listener, LISTENER.into(), Some(Resource::Listener(Listener::Service(NAME.into()))));
+    held.set(Kind::Listener, LISTENER.into(), Some(listener(Some(NAME), None)));
     held.set(Kind::Routes, NAME.into(), Some(route_to(&[NAME])));
     held.set(Kind::Cluster, NAME.into(), Some(cluster(CircuitBreaker::default())));
     held.set(Kind::Endpoints, NAME.into(), Some(endpoints(ports)));
@@ -61,7 +70,7 @@ fn ports(snapshot: &Snapshot) -> Vec<u16> {
 #[test]
 fn each_answer_leads_to_the_next_question() {
     let mut held = Held::default();
-    held.set(Kind::Listener, LISTENER.into(), Some(Resource::Listener(Listener::Service(NAME.into()))));
+    held.set(Kind::Listener, LISTENER.into(), Some(listener(Some(NAME), None)));
     assert_eq!(held.wanted(Kind::Routes), BTreeSet::from([NAME.to_owned()]));
     held.set(Kind::Routes, NAME.into(), Some(route_to(&["default/a:80", "default/b:80"])));
     assert_eq!(held.wanted(Kind::Cluster).len(), 2);
@@ -204,4 +213,64 @@ fn a_route_s_guard_stands_beside_the_backend_s_and_keeps_its_state() {
         "the one place is taken since before the push"
     );
     assert!(guards[NAME].target.is_none());
+}
+
+#[test]
+fn a_port_without_http_needs_its_cluster_and_no_routes() {
+    let now = Instant::now();
+    let (mut compiler, mut held) = (compiler(), Held::default());
+    held.set(Kind::Listener, LISTENER.into(), Some(listener(None, Some(NAME))));
+    assert_eq!(held.wanted(Kind::Cluster), BTreeSet::from([NAME.to_owned()]));
+    assert!(held.wanted(Kind::Routes).is_empty());
+    let pending = compiler.compile(&held, &Snapshot::default(), now);
+    assert!(!pending.destinations.contains_key(LISTENER));
+
+    held.set(Kind::Cluster, NAME.into(), Some(cluster(CircuitBreaker::default())));
+    held.set(Kind::Endpoints, NAME.into(), Some(endpoints(&[1])));
+    let known = compiler.compile(&held, &pending, now);
+    let Destination::Service(service) = &known.destinations[LISTENER] else { panic!("unknown") };
+    assert!(service.routes.is_none());
+    assert!(service.opaque.as_ref().unwrap().cluster.is_some());
+    assert_eq!(ports(&known), [1]);
+
+    // While a new backend is not known, the one before stays.
+    held.set(Kind::Listener, LISTENER.into(), Some(listener(None, Some("default/new:80"))));
+    let stayed = compiler.compile(&held, &known, now);
+    assert_eq!(ports(&stayed), [1]);
+    held.set(Kind::Cluster, "default/new:80".into(), None);
+    let gone = compiler.compile(&held, &stayed, now);
+    let Destination::Service(service) = &gone.destinations[LISTENER] else { panic!("unknown") };
+    assert!(service.opaque.as_ref().unwrap().cluster.is_none(), "named, but it does not exist");
+}
+
+#[test]
+fn http_and_opaque_bytes_of_one_port_share_their_backend() {
+    let (now, mut held) = (Instant::now(), held(&[1]));
+    held.set(Kind::Listener, LISTENER.into(), Some(listener(Some(NAME), Some(NAME))));
+    let snapshot = compiler().compile(&held, &Snapshot::default(), now);
+    let Destination::Service(service) = &snapshot.destinations[LISTENER] else { panic!("unknown") };
+    let clusters: Vec<_> = service.clusters().collect();
+    assert_eq!(clusters.len(), 2);
+    assert!(Arc::ptr_eq(clusters[0], clusters[1]));
+}
+
+#[test]
+fn an_endpoint_in_the_own_pod_has_no_sidecar_in_between() {
+    let now = Instant::now();
+    let mut held = held(&[1]);
+    let identity = Some(Arc::from("spiffe://cluster.local/ns/default/sa/api"));
+    let at = |address: [u8; 4]| EndpointSpec {
+        address: (address, 80).into(),
+        identity: identity.clone(),
+        weight: 1,
+    };
+    // Loopback is of every machine, and the other of none: it is for documentation (RFC 5737).
+    let list = [at([127, 0, 0, 1]), at([192, 0, 2, 9])];
+    held.set(Kind::Endpoints, NAME.into(), Some(Resource::Endpoints(list.into())));
+    let meshed = |alone| {
+        let compiler = Compiler { alone, ..compiler() }.compile(&held, &Snapshot::default(), now);
+        compiler.clusters[NAME].endpoints.iter().map(|at| at.peer.mesh.is_some()).collect::<Vec<_>>()
+    };
+    assert_eq!(meshed(true), [false, true]);
+    assert_eq!(meshed(false), [true, true], "sidecars on one machine, as in local mode");
 }

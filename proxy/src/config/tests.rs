@@ -39,10 +39,11 @@ fn defaults_are_filled_in() {
 #[test]
 fn mistakes_are_named() {
     type Change = fn(&mut Value);
-    let mistakes: [(Change, &str); 6] = [
+    let mistakes: [(Change, &str); 7] = [
         (|b| b["trustDomain"] = "Cluster.Local".into(), "trustDomain"),
         (|b| b["controlPlane"]["identity"] = "control-plane".into(), "controlPlane.identity"),
         (|b| b["inbound"] = json!([]), "nothing to listen on"),
+        (|b| b["transparent"] = json!({"inbound": 4140}), "transparent"),
         (|b| b["inbuond"] = json!([]), "inbuond"),
         (|b| b["admin"] = "4191".into(), "line"),
         (|b| b["controlPlane"]["trustBundle"] = "/nowhere/bundle.pem".into(), "/nowhere/bundle.pem"),
@@ -51,6 +52,16 @@ fn mistakes_are_named() {
         let error = read_with(change).unwrap_err().to_string();
         assert!(error.contains(named), "{named}: {error}");
     }
+}
+
+#[test]
+fn a_sidecar_in_a_pod_has_no_listener_but_the_two_of_the_redirect() {
+    let config = read_with(|bootstrap| {
+        bootstrap.as_object_mut().unwrap().remove("inbound");
+        bootstrap["transparent"] = json!({});
+    });
+    let transparent = config.unwrap().bootstrap.transparent.unwrap();
+    assert_eq!((transparent.inbound, transparent.outbound), (4143, 4140));
 }
 
 #[test]

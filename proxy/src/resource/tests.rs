@@ -2,12 +2,14 @@ use prost::Message;
 use serde_json::json;
 use weft_xds::{
     core::{SocketAddress, TransportSocket, transport_socket},
-    http_connection_manager::Rds,
-    listener::{ApiListener, Filter, FilterChainMatch},
+    http_connection_manager::{HttpConnectionManager, Rds, http_connection_manager},
+    listener::{ApiListener, Filter, FilterChain, FilterChainMatch, Listener as ListenerMessage, filter},
     route::{
         Route as RouteMessage, RouteAction, RouteConfiguration, RouteMatch, VirtualHost, route, route_action,
         route_match,
     },
+    tcp_proxy::{TcpProxy, tcp_proxy},
+    tls::DownstreamTlsContext,
 };
 
 use super::*;
@@ -36,40 +38,111 @@ fn chain(port: u32, mtls: Option<bool>) -> FilterChain {
     }
 }
 
-fn inbound_of(chains: Vec<FilterChain>) -> Result<Resource, String> {
-    decoded(Kind::Listener, &ListenerMessage { filter_chains: chains, ..Default::default() })
+/// The same chain for opaque bytes, and for all ports that no other chain names if `port` is 0.
+fn opaque_chain(port: u32, mtls: Option<bool>) -> FilterChain {
+    let specifier = tcp_proxy::ClusterSpecifier::Cluster("inbound".into());
+    let proxy = TcpProxy { cluster_specifier: Some(specifier), ..Default::default() };
+    let config = filter::ConfigType::TypedConfig(packed::pack(&proxy));
+    FilterChain {
+        filters: vec![Filter { config_type: Some(config), ..Default::default() }],
+        filter_chain_match: (port > 0)
+            .then(|| FilterChainMatch { destination_port: Some(port), ..Default::default() }),
+        ..chain(port, mtls)
+    }
+}
+
+fn inbound_of(chains: Vec<FilterChain>) -> Result<Arc<Ports>, String> {
+    let message = ListenerMessage { filter_chains: chains, ..Default::default() };
+    match decode(Kind::Listener, "inbound", &message.encode_to_vec().into())? {
+        Resource::Listener(Listener::Inbound(ports)) => Ok(ports),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn service_of(routes: Option<&str>, opaque: Option<FilterChain>) -> Result<ServiceSpec, String> {
+    let manager = |routes: &str| {
+        let rds = Rds { route_config_name: routes.into(), ..Default::default() };
+        HttpConnectionManager {
+            route_specifier: Some(http_connection_manager::RouteSpecifier::Rds(rds)),
+            ..Default::default()
+        }
+    };
+    let api_listener =
+        routes.map(|routes| ApiListener { api_listener: Some(packed::pack(&manager(routes))) });
+    let message = ListenerMessage { api_listener, default_filter_chain: opaque, ..Default::default() };
+    match decoded(Kind::Listener, &message)? {
+        Resource::Listener(Listener::Service(service)) => Ok(service),
+        other => panic!("{other:?}"),
+    }
 }
 
 #[test]
-fn a_service_s_listener_names_its_routes() {
-    let rds = Rds { route_config_name: "default/api:80".into(), ..Default::default() };
-    let manager = HttpConnectionManager {
-        route_specifier: Some(http_connection_manager::RouteSpecifier::Rds(rds)),
-        ..Default::default()
+fn a_service_speaks_http_or_opaque_bytes_or_what_the_first_bytes_say() {
+    let spec = |routes: Option<&str>, opaque: Option<&str>| ServiceSpec {
+        routes: routes.map(Arc::from),
+        opaque: opaque.map(Arc::from),
     };
-    let api_listener = Some(ApiListener { api_listener: Some(packed::pack(&manager)) });
-    let listener = decoded(Kind::Listener, &ListenerMessage { api_listener, ..Default::default() });
-    assert!(
-        matches!(listener, Ok(Resource::Listener(Listener::Service(name))) if &*name == "default/api:80")
+    let opaque = || Some(opaque_chain(0, None));
+    assert_eq!(service_of(Some("default/api:80"), None), Ok(spec(Some("default/api:80"), None)));
+    assert_eq!(service_of(None, opaque()), Ok(spec(None, Some("inbound"))));
+    assert_eq!(
+        service_of(Some("default/api:80"), opaque()),
+        Ok(spec(Some("default/api:80"), Some("inbound")))
     );
 }
 
 #[test]
+fn a_service_s_listener_that_says_nothing_is_refused() {
+    assert!(service_of(None, None).unwrap_err().contains("default_filter_chain is needed"));
+    assert!(service_of(Some(""), None).unwrap_err().contains("route_config_name"));
+    assert!(service_of(None, Some(chain(1, None))).unwrap_err().contains("tcp_proxy"));
+    assert!(service_of(None, Some(FilterChain::default())).unwrap_err().contains("default_filter_chain"));
+}
+
+#[test]
+fn a_service_s_listener_is_never_taken_for_how_the_workload_is_entered() {
+    let message = ListenerMessage { filter_chains: vec![chain(1, Some(true))], ..Default::default() };
+    assert!(decoded(Kind::Listener, &message).is_err());
+}
+
+#[test]
 fn a_port_is_strict_unless_a_second_chain_takes_plaintext() {
-    let Ok(Resource::Listener(Listener::Inbound(ports))) =
-        inbound_of(vec![chain(1, Some(true)), chain(2, Some(true)), chain(2, None)])
-    else {
-        panic!("no inbound listener")
+    let ports = inbound_of(vec![chain(1, Some(true)), chain(2, Some(true)), chain(2, None)]).unwrap();
+    let http = |port| ports.get(port).unwrap().http.as_ref().unwrap();
+    assert!(!http(1).plaintext && http(2).plaintext);
+    assert!(ports.get(1).unwrap().opaque.is_none() && ports.get(3).is_none());
+}
+
+#[test]
+fn a_port_without_a_chain_of_its_own_follows_the_one_for_all_others() {
+    let all = [Some(true), None].map(|mtls| FilterChain { filter_chain_match: None, ..chain(1, mtls) });
+    let opaque = [opaque_chain(0, Some(true)), opaque_chain(0, None), opaque_chain(5432, Some(true))];
+    let ports = inbound_of(all.into_iter().chain(opaque).collect()).unwrap();
+    let others = ports.get(8080).unwrap();
+    assert!(others.http.as_ref().unwrap().plaintext && others.opaque.unwrap().plaintext);
+    let database = ports.get(5432).unwrap();
+    assert_eq!((&database.http, database.opaque.unwrap().plaintext), (&None, false));
+}
+
+#[test]
+fn probes_stand_on_the_chain_with_mtls() {
+    let probes = |paths: &[&str]| FilterChain {
+        metadata: Some(weft(&json!({"probes": paths}))),
+        ..chain(1, Some(true))
     };
-    assert!(!ports[&1].plaintext);
-    assert!(ports[&2].plaintext);
+    let ports = inbound_of(vec![probes(&["/healthz"])]).unwrap();
+    assert_eq!(ports.get(1).unwrap().http.as_ref().unwrap().probes, ["/healthz"]);
+    assert!(inbound_of(vec![probes(&["healthz"])]).unwrap_err().contains("healthz"));
 }
 
 #[test]
 fn a_port_without_mtls_is_refused_and_so_is_tls_without_identity() {
     assert!(inbound_of(vec![chain(1, None)]).unwrap_err().contains("port 1"));
     assert!(inbound_of(vec![chain(1, Some(false))]).unwrap_err().contains("require_client_certificate"));
-    assert!(inbound_of(vec![FilterChain::default()]).unwrap_err().contains("destination_port"));
+    assert!(inbound_of(vec![opaque_chain(1, None)]).unwrap_err().contains("port 1"));
+    assert!(inbound_of(vec![chain(1, Some(true)), opaque_chain(1, None)]).is_err(), "each form for itself");
+    assert!(inbound_of(vec![chain(70_000, Some(true))]).unwrap_err().contains("70000"));
+    assert!(inbound_of(vec![FilterChain::default()]).unwrap_err().contains("one filter is needed"));
 }
 
 #[test]

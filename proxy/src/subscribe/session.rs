@@ -29,6 +29,7 @@ use super::{
 };
 use crate::{
     compile::{Compiler, Held},
+    demand::{Demands, SWEEP},
     resource::{self, Resource},
     snapshot::Snapshots,
 };
@@ -47,6 +48,7 @@ pub(super) struct Session {
     credentials: Arc<Credentials>,
     compiler: Compiler,
     snapshots: Arc<Snapshots>,
+    demands: Arc<Demands>,
     metrics: Metrics,
     held: Held,
     /// Removals that are not in force yet, and since when they are to be.
@@ -55,6 +57,8 @@ pub(super) struct Session {
     key: Option<KeyPair>,
     /// When to ask for the next certificate.
     renew_at: Option<Instant>,
+    /// When to look for destinations that are idle.
+    sweep_at: Instant,
     certificate: Option<Hold>,
     configuration: Option<Hold>,
 }
@@ -82,16 +86,12 @@ impl Session {
         credentials: Arc<Credentials>,
         compiler: Compiler,
         snapshots: Arc<Snapshots>,
+        demands: Arc<Demands>,
         metrics: Metrics,
         [certificate, configuration]: [Hold; 2],
     ) -> Self {
         let now = Instant::now();
         // Before the first stream stands there is nothing to send: all of it is part of how a stream begins.
-        let listeners =
-            targets.iter().map(String::as_str).chain(has_inbound.then_some(names::RESOURCE_INBOUND));
-        for listener in listeners {
-            let _ = subscriber.subscribe(Kind::Listener, listener, now);
-        }
         let _ = subscriber.subscribe(Kind::Secret, names::RESOURCE_TRUST_BUNDLE, now);
         Self {
             subscriber,
@@ -100,11 +100,13 @@ impl Session {
             credentials,
             compiler,
             snapshots,
+            demands,
             metrics,
             held: Held::default(),
             breaks: Vec::new(),
             key: None,
             renew_at: Some(now),
+            sweep_at: now + SWEEP,
             certificate: Some(certificate),
             configuration: Some(configuration),
         }
@@ -123,22 +125,24 @@ impl Session {
         if self.renew_at.is_some_and(|at| at <= now) {
             let _ = self.ask_for_certificate(now);
         }
+        // Before a stream stands, all that is wanted is part of how it begins.
+        let _ = self.ask(now);
         let first = self.subscriber.connected(now);
+        let demands = Arc::clone(&self.demands);
         let Stream { requests, mut responses, tasks: _tasks } = endpoint.open(first).await?;
         self.metrics.connected.set(1);
         tracing::info!("configuration stream stands");
         loop {
             let wake =
                 [self.subscriber.poll_timeout(), self.renew_at, self.breaks.first().map(|(at, ..)| *at)];
-            // Nothing to wait for but messages: then any far time will do.
-            let wake =
-                wake.into_iter().flatten().min().unwrap_or_else(|| Instant::now() + Duration::from_hours(1));
+            let wake = wake.into_iter().flatten().fold(self.sweep_at, Instant::min);
             let replies = tokio::select! {
                 response = responses.message() => {
                     let response = response?.ok_or(StreamError::Ended)?;
                     *had_answers = true;
                     self.take(response, Instant::now())?
                 }
+                () = demands.changed() => self.ask(Instant::now()),
                 () = sleep_until(wake.into()) => self.wake(Instant::now())?,
             };
             for reply in replies {
@@ -160,6 +164,11 @@ impl Session {
         }
         if self.renew_at.is_some_and(|at| at <= now) {
             return Ok(self.ask_for_certificate(now).into_iter().collect());
+        }
+        if self.sweep_at <= now {
+            self.sweep_at = now + SWEEP;
+            self.demands.sweep(now);
+            return Ok(self.apply(now));
         }
         Ok(Vec::new())
     }
@@ -221,11 +230,11 @@ impl Session {
         }
     }
 
-    /// Asks for what the present answers lead to, and puts them in force.
-    fn apply(&mut self, now: Instant) -> Vec<DeltaDiscoveryRequest> {
+    /// Asks for what is wanted and not asked for yet, and gives up what is not wanted any more.
+    fn ask(&mut self, now: Instant) -> Vec<DeltaDiscoveryRequest> {
         let mut requests = Vec::new();
-        for kind in [Kind::Routes, Kind::Cluster, Kind::Endpoints] {
-            let wanted = self.held.wanted(kind);
+        for kind in [Kind::Listener, Kind::Routes, Kind::Cluster, Kind::Endpoints] {
+            let wanted = if kind == Kind::Listener { self.listeners() } else { self.held.wanted(kind) };
             let present: BTreeSet<String> = self.subscriber.subscribed(kind).map(ToOwned::to_owned).collect();
             for name in wanted.difference(&present) {
                 requests.extend(self.subscriber.subscribe(kind, name, now));
@@ -233,9 +242,22 @@ impl Session {
             for name in present.difference(&wanted) {
                 requests.extend(self.subscriber.unsubscribe(kind, name));
                 self.held.forget(kind, name);
+                self.breaks.retain(|(_, broken, gone)| (*broken, gone) != (kind, name));
                 let _ = self.metrics.generations.remove_label_values(&[kind_label(kind), name]);
             }
         }
+        requests
+    }
+
+    /// The listeners that this proxy was told of at its start, and those that its application calls.
+    fn listeners(&self) -> BTreeSet<String> {
+        let inbound = self.has_inbound.then(|| names::RESOURCE_INBOUND.to_owned());
+        self.targets.iter().cloned().chain(inbound).chain(self.demands.names()).collect()
+    }
+
+    /// Asks for what the present answers lead to, and puts them in force.
+    fn apply(&mut self, now: Instant) -> Vec<DeltaDiscoveryRequest> {
+        let requests = self.ask(now);
         let snapshot = self.compiler.compile(&self.held, &self.snapshots.load(), now);
         let complete = self.targets.iter().all(|target| snapshot.destinations.contains_key(target.as_str()));
         if complete && (!self.has_inbound || self.held.has(Kind::Listener, names::RESOURCE_INBOUND)) {

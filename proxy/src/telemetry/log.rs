@@ -1,4 +1,4 @@
-//! The access log: one JSON object per line, fields named as OpenTelemetry names them. A slow reader of the log
+//! The access log: one JSON object per line for each request and each opaque connection, fields named as OpenTelemetry names them. A slow reader of the log
 //! loses lines, which are counted; it never slows a request.
 
 use std::{
@@ -77,6 +77,58 @@ pub struct Entry<'a> {
     pub reason: Option<&'static str>,
 }
 
+/// One opaque connection, as the log tells it when it has ended.
+#[derive(Serialize)]
+pub struct ConnectionEntry<'a> {
+    /// When it came in.
+    #[serde(serialize_with = "timestamp")]
+    pub time: SystemTime,
+    /// `inbound` or `outbound`.
+    pub direction: &'static str,
+    /// `tcp`: by this, lines of connections are told from those of requests.
+    #[serde(rename = "network.transport")]
+    pub transport: &'static str,
+    /// `address:port` of the one who connected.
+    #[serde(rename = "client.address", skip_serializing_if = "Option::is_none")]
+    pub caller: Option<String>,
+    /// `address:port` that it connected to.
+    #[serde(rename = "server.address", skip_serializing_if = "Option::is_none")]
+    pub target: Option<String>,
+    /// Name that the application's own TLS calls.
+    #[serde(rename = "tls.client.server_name", skip_serializing_if = "Option::is_none")]
+    pub server_name: Option<&'a str>,
+    /// From its first byte to its last, milliseconds.
+    #[serde(serialize_with = "milliseconds")]
+    pub duration_ms: Duration,
+    /// Bytes from the one who connected.
+    pub bytes_forth: u64,
+    /// Bytes back to it.
+    pub bytes_back: u64,
+    /// Whether the hop between the sidecars was mTLS.
+    pub tls: bool,
+    /// SPIFFE id of the other sidecar.
+    #[serde(rename = "peer.spiffe", skip_serializing_if = "Option::is_none")]
+    pub peer: Option<&'a str>,
+    /// SPIFFE id that this sidecar showed.
+    #[serde(rename = "local.spiffe", skip_serializing_if = "Option::is_none")]
+    pub local: Option<&'a str>,
+    /// Service port that was called; `passthrough` for what is not of the mesh.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub destination: Option<&'a str>,
+    /// `address:port` that took the last try, or the application's.
+    #[serde(rename = "network.peer.address", skip_serializing_if = "Option::is_none")]
+    pub endpoint: Option<String>,
+    /// Tries, the first included.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tries: Option<u32>,
+    /// Why it ended otherwise than by its peers' will.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "flag")]
+    pub fault: Option<Fault>,
+    /// The same in words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<&'static str>,
+}
+
 fn timestamp<S: serde::Serializer>(time: &SystemTime, serializer: S) -> Result<S::Ok, S::Error> {
     // Out of jiff's range only for clocks that are off by millennia.
     let time = jiff::Timestamp::try_from(*time).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
@@ -120,8 +172,17 @@ impl AccessLog {
         }
     }
 
+    /// The same of a connection.
+    pub fn wants_connection(&self, fault: Option<Fault>) -> bool {
+        match self.level {
+            Level::Off => false,
+            Level::Errors => fault.is_some(),
+            Level::All => true,
+        }
+    }
+
     /// Hands in one line.
-    pub fn tell(&self, entry: &Entry<'_>) {
+    pub fn tell(&self, entry: &impl Serialize) {
         let Ok(mut line) = serde_json::to_vec(entry) else { return };
         line.push(b'\n');
         if self.lines.try_send(line).is_err() {

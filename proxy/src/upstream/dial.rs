@@ -1,10 +1,12 @@
 //! A new connection: TCP, then mTLS where a sidecar is at the other end.
 
-use std::{fmt, io, sync::Arc, time::Duration};
+use std::{fmt, io, net::SocketAddr, sync::Arc, time::Duration};
 
+use rustls::ClientConfig;
 use rustls_pki_types::ServerName;
 use tokio::{net::TcpStream, time::timeout};
 use tokio_rustls::{TlsConnector, client::TlsStream};
+use weft_api::names;
 
 use super::{Mesh, Peer};
 use crate::http::transport::Transport;
@@ -39,32 +41,53 @@ impl fmt::Display for ConnectError {
 }
 
 /// What a dialled connection runs over.
-pub(super) type Io = Transport<TcpStream, Box<TlsStream<TcpStream>>>;
+pub type Io = Transport<TcpStream, Box<TlsStream<TcpStream>>>;
 
 pub(super) async fn dial(peer: &Peer) -> Result<Io, ConnectError> {
-    let tcp = |error: io::Error| ConnectError::Tcp(format!("{}: {error}", peer.address).into());
-    let stream = timeout(CONNECT_TIMEOUT, TcpStream::connect(peer.address))
-        .await
-        .map_err(|_| {
-            ConnectError::TimedOut(
-                format!("{}: no connection within {CONNECT_TIMEOUT:?}", peer.address).into(),
-            )
-        })?
-        .map_err(tcp)?;
-    stream.set_nodelay(true).map_err(tcp)?;
+    let stream = connect(peer.address, CONNECT_TIMEOUT).await?;
     match &peer.mesh {
         None => Ok(Io::Plain(stream)),
-        Some(mesh) => handshake(peer, mesh, stream).await,
+        Some(mesh) => handshake(peer, mesh, &mesh.config, stream).await,
     }
 }
 
-async fn handshake(peer: &Peer, mesh: &Mesh, stream: TcpStream) -> Result<Io, ConnectError> {
+/// A connection to `peer` for bytes that nobody looks at.
+pub async fn dial_opaque(peer: &Peer) -> Result<Io, ConnectError> {
+    let stream = connect(peer.address, CONNECT_TIMEOUT).await?;
+    match &peer.mesh {
+        None => Ok(Io::Plain(stream)),
+        Some(mesh) => {
+            // Next to the handshake a copy costs nothing, and most peers never need one.
+            let mut config = ClientConfig::clone(&mesh.config);
+            config.alpn_protocols = vec![names::ALPN_MESH_TCP.to_vec()];
+            handshake(peer, mesh, &Arc::new(config), stream).await
+        }
+    }
+}
+
+/// A TCP connection to `address` that is there within `limit`.
+pub async fn connect(address: SocketAddr, limit: Duration) -> Result<TcpStream, ConnectError> {
+    let tcp = |error: io::Error| ConnectError::Tcp(format!("{address}: {error}").into());
+    let stream = timeout(limit, TcpStream::connect(address))
+        .await
+        .map_err(|_| ConnectError::TimedOut(format!("{address}: no connection within {limit:?}").into()))?
+        .map_err(tcp)?;
+    stream.set_nodelay(true).map_err(tcp)?;
+    Ok(stream)
+}
+
+async fn handshake(
+    peer: &Peer,
+    mesh: &Mesh,
+    config: &Arc<ClientConfig>,
+    stream: TcpStream,
+) -> Result<Io, ConnectError> {
     let tls = |error: io::Error| {
         ConnectError::Tls(format!("{} as {}: {error}", peer.address, mesh.identity).into())
     };
     // The verifier looks for the SPIFFE id, not for a name; an address sends no SNI.
     let name = ServerName::IpAddress(peer.address.ip().into());
-    let connector = TlsConnector::from(Arc::clone(&mesh.config));
+    let connector = TlsConnector::from(Arc::clone(config));
     let stream = timeout(HANDSHAKE_TIMEOUT, connector.connect(name, stream))
         .await
         .map_err(|_| {

@@ -1,0 +1,188 @@
+//! Listeners: what stands behind an address that the application calls, and how the workload itself is entered.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
+
+use prost::Name;
+use serde::Deserialize;
+use weft_api::names;
+use weft_xds::{
+    http_connection_manager::{HttpConnectionManager, http_connection_manager},
+    listener::{FilterChain, Listener as ListenerMessage, filter},
+    metadata, packed,
+    tcp_proxy::{TcpProxy, tcp_proxy},
+    tls::DownstreamTlsContext,
+};
+
+use super::Listener;
+use crate::{
+    http::serve::Version,
+    snapshot::{HttpPort, OpaquePort, Port, Ports},
+};
+
+/// What stands behind an address: one of the two, or both, and then the first bytes decide.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServiceSpec {
+    /// The routes of HTTP.
+    pub routes: Option<Arc<str>>,
+    /// The cluster of bytes that are no HTTP.
+    pub opaque: Option<Arc<str>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct ChainMetadata {
+    probes: Vec<String>,
+}
+
+/// What the only filter of a chain does with a connection.
+enum Filter {
+    Http(HttpConnectionManager),
+    Tcp(TcpProxy),
+}
+
+pub(super) fn listener(name: &str, message: &ListenerMessage) -> Result<Listener, String> {
+    if name == names::RESOURCE_INBOUND {
+        inbound(&message.filter_chains).map(Arc::new).map(Listener::Inbound)
+    } else {
+        service(message).map(Listener::Service)
+    }
+}
+
+fn service(message: &ListenerMessage) -> Result<ServiceSpec, String> {
+    let api = message.api_listener.as_ref().and_then(|listener| listener.api_listener.as_ref());
+    let routes = api.map(|api| {
+        let manager: HttpConnectionManager =
+            packed::unpack(api).map_err(|error| format!("api_listener {error}"))?;
+        match manager.route_specifier {
+            Some(http_connection_manager::RouteSpecifier::Rds(rds)) if !rds.route_config_name.is_empty() => {
+                Ok(Arc::from(rds.route_config_name))
+            }
+            _ => Err("api_listener: rds.route_config_name is needed".to_owned()),
+        }
+    });
+    let opaque = message.default_filter_chain.as_ref().map(|chain| match filter(chain)? {
+        Filter::Tcp(TcpProxy {
+            cluster_specifier: Some(tcp_proxy::ClusterSpecifier::Cluster(name)), ..
+        }) if !name.is_empty() => Ok(Arc::from(name)),
+        Filter::Tcp(_) => Err("tcp_proxy.cluster is needed".to_owned()),
+        Filter::Http(_) => Err("a tcp_proxy filter is needed".to_owned()),
+    });
+    let opaque = opaque.transpose().map_err(|reason| format!("default_filter_chain: {reason}"))?;
+    let spec = ServiceSpec { routes: routes.transpose()?, opaque };
+    if spec.routes.is_none() && spec.opaque.is_none() {
+        return Err("api_listener or default_filter_chain is needed".to_owned());
+    }
+    Ok(spec)
+}
+
+/// What the chains of one port have said so far: with mTLS and without it.
+#[derive(Default)]
+struct Chains {
+    http: [Option<HttpPort>; 2],
+    opaque: [bool; 2],
+}
+
+fn inbound(chains: &[FilterChain]) -> Result<Ports, String> {
+    // `None` stands for all ports that have no chain of their own.
+    let mut by_port: BTreeMap<Option<u16>, Chains> = BTreeMap::new();
+    for chain in chains {
+        let port = port(chain)?;
+        let of_port = |reason| format!("{}: {reason}", shown(port));
+        let plaintext = chain.transport_socket.is_none();
+        if !plaintext {
+            requires_client_certificate(chain).map_err(of_port)?;
+        }
+        let chains = by_port.entry(port).or_default();
+        match filter(chain).map_err(of_port)? {
+            Filter::Http(manager) => {
+                let http = http(chain, &manager, plaintext).map_err(of_port)?;
+                chains.http[usize::from(plaintext)] = Some(http);
+            }
+            Filter::Tcp(_) => chains.opaque[usize::from(plaintext)] = true,
+        }
+    }
+    let mut ports = Ports { named: HashMap::new(), others: None };
+    for (number, chains) in by_port {
+        let port = Arc::new(chains.port().map_err(|reason| format!("{}: {reason}", shown(number)))?);
+        match number {
+            Some(number) => drop(ports.named.insert(number, port)),
+            None => ports.others = Some(port),
+        }
+    }
+    Ok(ports)
+}
+
+impl Chains {
+    fn port(self) -> Result<Port, &'static str> {
+        const PLAINTEXT_ALONE: &str = "a filter chain with mTLS is needed; plaintext alone is not served";
+        let http = match self.http {
+            [Some(mesh), plain] => Some(HttpPort { plaintext: plain.is_some(), ..mesh }),
+            [None, Some(_)] => return Err(PLAINTEXT_ALONE),
+            [None, None] => None,
+        };
+        let opaque = match self.opaque {
+            [true, plaintext] => Some(OpaquePort { plaintext }),
+            [false, true] => return Err(PLAINTEXT_ALONE),
+            [false, false] => None,
+        };
+        Ok(Port { http, opaque })
+    }
+}
+
+/// The port that a chain is for; `None` = all that no other chain names.
+fn port(chain: &FilterChain) -> Result<Option<u16>, String> {
+    let port = chain.filter_chain_match.as_ref().and_then(|matches| matches.destination_port);
+    let Some(port) = port else { return Ok(None) };
+    match u16::try_from(port) {
+        Ok(number) if number != 0 => Ok(Some(number)),
+        _ => Err(format!("filter_chains: filter_chain_match.destination_port {port} is no port")),
+    }
+}
+
+fn shown(port: Option<u16>) -> String {
+    port.map_or_else(|| "all other ports".to_owned(), |port| format!("port {port}"))
+}
+
+fn requires_client_certificate(chain: &FilterChain) -> Result<(), String> {
+    use weft_xds::core::transport_socket::ConfigType;
+    let socket = chain.transport_socket.as_ref().and_then(|socket| socket.config_type.as_ref());
+    let Some(ConfigType::TypedConfig(config)) = socket else {
+        return Err("transport_socket.typed_config is needed".to_owned());
+    };
+    let tls: DownstreamTlsContext =
+        packed::unpack(config).map_err(|error| format!("transport_socket {error}"))?;
+    if tls.require_client_certificate == Some(true) {
+        Ok(())
+    } else {
+        Err("require_client_certificate must be true: TLS without a client's identity is not served"
+            .to_owned())
+    }
+}
+
+fn filter(chain: &FilterChain) -> Result<Filter, String> {
+    const NEEDED: &str = "one filter is needed, an HttpConnectionManager or a TcpProxy";
+    let [only] = chain.filters.as_slice() else { return Err(NEEDED.to_owned()) };
+    let Some(filter::ConfigType::TypedConfig(config)) = &only.config_type else {
+        return Err(NEEDED.to_owned());
+    };
+    if config.type_url == TcpProxy::type_url() {
+        return packed::unpack(config).map(Filter::Tcp).map_err(|error| format!("filter {error}"));
+    }
+    packed::unpack(config).map(Filter::Http).map_err(|error| format!("filter {error}"))
+}
+
+fn http(chain: &FilterChain, manager: &HttpConnectionManager, plaintext: bool) -> Result<HttpPort, String> {
+    let ChainMetadata { probes } =
+        metadata::read(chain.metadata.as_ref()).map_err(|error| error.to_string())?.unwrap_or_default();
+    if let Some(path) = probes.iter().find(|path| !path.starts_with('/')) {
+        return Err(format!("probes: `{path}` is no path"));
+    }
+    let version = match manager.codec_type() {
+        http_connection_manager::CodecType::Http2 => Version::Http2,
+        _ => Version::Http1,
+    };
+    Ok(HttpPort { plaintext, version, probes })
+}
