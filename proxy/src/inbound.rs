@@ -223,3 +223,6 @@ fn connect_fault(error: &ConnectError) -> Fault {
         _ => Fault::ConnectFailed,
     }
 }
+
+#[cfg(test)]
+mod tests;

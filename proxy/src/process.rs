@@ -129,7 +129,7 @@ async fn proxy(config: Config) -> Result<(), ProcessError> {
 fn expose(registry: &Registry, shared: &Arc<Shared>) -> prometheus::Result<()> {
     registry.register(Box::new(requests::Exposed(Arc::clone(&shared.telemetry.server))))?;
     registry.register(Box::new(requests::Exposed(Arc::clone(&shared.telemetry.client))))?;
-    registry.register(Box::new(connections::Exposed(Arc::clone(&shared.telemetry.connections))))?;
+    registry.register(Box::new(connections::Exposed::new(Arc::clone(&shared.telemetry.connections))))?;
     registry.register(Box::new(expose::Exposed {
         snapshots: Arc::clone(&shared.snapshots),
         credentials: Arc::clone(&shared.credentials),

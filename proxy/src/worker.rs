@@ -90,6 +90,37 @@ impl Worker {
         worker
     }
 
+    /// A worker that is alone, with a certificate for the service account `test`.
+    #[cfg(test)]
+    pub fn for_tests() -> Rc<Self> {
+        use weft_identity::{authority::Authority, bundle::TrustBundle, csr::Csr, request};
+        let (now, domain) = (std::time::SystemTime::now(), "cluster.local".parse().unwrap());
+        let authority = Authority::create(domain, now).unwrap();
+        let bundle = TrustBundle::from_pem(authority.certificate_pem()).unwrap();
+        let credentials = Credentials::new("cluster.local".parse().unwrap(), bundle);
+        let key = request::KeyPair::generate().unwrap();
+        let csr = Csr::from_pem(&key.csr_pem().unwrap()).unwrap();
+        let id = Self::ID_FOR_TESTS.parse().unwrap();
+        let issued = authority.sign(&csr, &id, Duration::from_hours(1), now).unwrap();
+        credentials.set_identity(request::Identity::new(&key, &issued.chain_pem).unwrap());
+        let level = weft_api::bootstrap::AccessLog::Off;
+        let (log, _) = crate::telemetry::log::AccessLog::start(level, std::io::sink()).unwrap();
+        let shared = Shared {
+            snapshots: Arc::default(),
+            demands: Arc::default(),
+            app_limits: crate::app::limits(),
+            telemetry: Telemetry::new(1, log),
+            setbacks: Setbacks::new(Instant::now()),
+            credentials,
+            shutdown: Shutdown::manual().1,
+        };
+        Self::start(0, Arc::new(shared), 1)
+    }
+
+    /// What the certificate of [`Self::for_tests`] says.
+    #[cfg(test)]
+    pub const ID_FOR_TESTS: &str = "spiffe://cluster.local/ns/default/sa/test";
+
     /// Whether the worker lagged in the last second.
     pub fn is_starved(&self, now: Instant) -> bool {
         self.starved_at.get().is_some_and(|at| now.saturating_duration_since(at) < STARVED)

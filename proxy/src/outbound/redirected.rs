@@ -66,3 +66,6 @@ async fn service(worker: &Worker, original: SocketAddr) -> Result<(Demand, Servi
         Err(_) => Err(Passthrough::Unanswered),
     }
 }
+
+#[cfg(test)]
+mod tests;

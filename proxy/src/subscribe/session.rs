@@ -315,3 +315,6 @@ fn kind_label(kind: Kind) -> &'static str {
         Kind::Routes => "RouteConfiguration",
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,7 @@
 //! One configuration stream: TCP, TLS to the control plane and nobody else, HTTP/2, gRPC.
 
 use std::{
+    io,
     path::PathBuf,
     sync::Arc,
     task::{Context, Poll},
@@ -12,7 +13,11 @@ use hyper::{body::Incoming, client::conn::http2};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use rustls::ClientConfig;
 use rustls_pki_types::ServerName;
-use tokio::{net::TcpStream, sync::mpsc, time::timeout};
+use tokio::{
+    net::{TcpStream, lookup_host},
+    sync::mpsc,
+    time::timeout,
+};
 use tokio_rustls::TlsConnector;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Streaming, body::Body, metadata::MetadataValue};
@@ -28,6 +33,8 @@ use crate::http::serve::LocalExecutor;
 
 /// TCP, TLS and HTTP/2 must stand within this time.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// After this time without an answer, the next address of the control plane is tried.
+const ADDRESS_TIMEOUT: Duration = Duration::from_secs(1);
 /// A silent control plane is asked for a sign of life after this time.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
 /// Requests that wait to be sent. A proxy with so many unsent ones has lost its stream.
@@ -69,7 +76,7 @@ pub enum StreamError {
         /// The file.
         path: PathBuf,
         /// Why.
-        source: std::io::Error,
+        source: io::Error,
     },
     /// The control plane ended the stream.
     #[error("control plane: {0}")]
@@ -123,7 +130,7 @@ impl Endpoint {
         let mut request = tonic::Request::new(ReceiverStream::new(waiting));
         let bearer = MetadataValue::try_from(format!("Bearer {token}")).map_err(|_| StreamError::Token {
             path: self.token.clone(),
-            source: std::io::Error::other("it holds bytes that no token has"),
+            source: io::Error::other("it holds bytes that no token has"),
         })?;
         request.metadata_mut().insert("authorization", bearer);
         let authority = self.address.parse().map(|authority| {
@@ -140,8 +147,21 @@ impl Endpoint {
         Ok(Stream { requests, responses, tasks })
     }
 
+    /// To the first of the control plane's addresses that answers; they are asked for anew each time.
+    async fn connect(&self) -> io::Result<TcpStream> {
+        let mut last = io::Error::new(io::ErrorKind::NotFound, "its name has no address");
+        for address in lookup_host(&self.address).await? {
+            match timeout(ADDRESS_TIMEOUT, TcpStream::connect(address)).await {
+                Ok(Ok(stream)) => return Ok(stream),
+                Ok(Err(error)) => last = error,
+                Err(_) => last = io::ErrorKind::TimedOut.into(),
+            }
+        }
+        Err(last)
+    }
+
     async fn channel(&self, tasks: &Tasks) -> Result<Channel, String> {
-        let stream = TcpStream::connect(&self.address).await.map_err(|error| error.to_string())?;
+        let stream = self.connect().await.map_err(|error| error.to_string())?;
         stream.set_nodelay(true).map_err(|error| error.to_string())?;
         let address = stream.peer_addr().map_err(|error| error.to_string())?;
         // The verifier looks for the SPIFFE id, not for a name.

@@ -1,8 +1,11 @@
 //! Opaque connections and their bytes, counted.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering::Relaxed},
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
 };
 
 use dashmap::DashMap;
@@ -79,20 +82,42 @@ impl Connections {
     pub fn pass(&self, reason: Passthrough) {
         self.passthrough[reason as usize].fetch_add(1, Relaxed);
     }
+
+    /// How many have gone past it for `reason`.
+    #[cfg(test)]
+    pub fn passed(&self, reason: Passthrough) -> u64 {
+        self.passthrough[reason as usize].load(Relaxed)
+    }
 }
 
+const OPENED: &str = "weft_tcp_connections_opened_total";
+const OPENED_HELP: &str = "Opaque connections that came about.";
+
 /// As a registry takes it.
-pub struct Exposed(pub Arc<Connections>);
+pub struct Exposed {
+    connections: Arc<Connections>,
+    /// By which a registry tells it from others.
+    desc: Desc,
+}
+
+impl Exposed {
+    /// All of `connections`.
+    pub fn new(connections: Arc<Connections>) -> Self {
+        let labels = ["direction", "destination", "tls"].map(str::to_owned).to_vec();
+        let desc = Desc::new(OPENED.to_owned(), OPENED_HELP.to_owned(), labels, HashMap::new())
+            .expect("names and labels in this crate are valid");
+        Self { connections, desc }
+    }
+}
 
 impl Collector for Exposed {
     fn desc(&self) -> Vec<&Desc> {
-        // Labels vary with what is called, so nothing can be declared beforehand.
-        Vec::new()
+        vec![&self.desc]
     }
 
     fn collect(&self) -> Vec<MetricFamily> {
         let (mut opened, mut closed, mut bytes) = (Vec::new(), Vec::new(), Vec::new());
-        for series in &self.0.series {
+        for series in &self.connections.series {
             let (direction, destination, tls) = series.key();
             let tls = if *tls { "true" } else { "false" };
             let labels = [("direction", direction.label()), ("destination", destination), ("tls", tls)];
@@ -106,10 +131,10 @@ impl Collector for Exposed {
                 closed.push(counter(&with("fault", fault), count));
             }
         }
-        let passed = PASSTHROUGH_REASONS.iter().zip(&self.0.passthrough);
+        let passed = PASSTHROUGH_REASONS.iter().zip(&self.connections.passthrough);
         let passed = passed.map(|(reason, count)| counter(&[("reason", reason)], count)).collect();
         let families = [
-            family("weft_tcp_connections_opened_total", "Opaque connections that came about.", opened),
+            family(OPENED, OPENED_HELP, opened),
             family("weft_tcp_connections_closed_total", "Opaque connections that ended, by fault.", closed),
             family("weft_tcp_bytes_total", "Bytes of opaque connections, by way.", bytes),
             family("weft_passthrough_total", "Connections that went past the mesh, by reason.", passed),

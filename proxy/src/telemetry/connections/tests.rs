@@ -19,7 +19,7 @@ fn connections_are_told_by_direction_destination_tls_and_fault() {
     series.close(None);
     series.close(Some(Fault::UpstreamReset));
     connections.pass(Passthrough::Unanswered);
-    let families = Exposed(connections).collect();
+    let families = Exposed::new(connections).collect();
     let labels = [("direction", "outbound"), ("destination", "default/db:5432"), ("tls", "true")];
     let of = |name, more| value(&families, name, &[labels.as_slice(), more].concat());
     assert_eq!(of("weft_tcp_connections_opened_total", &[]), Some(2.0));

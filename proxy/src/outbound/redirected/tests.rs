@@ -1,0 +1,264 @@
+use std::{sync::Arc, time::SystemTime};
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpListener,
+    task::{LocalSet, spawn_local},
+};
+use weft_api::circuit_breaker::CircuitBreaker;
+use weft_xds::Kind;
+
+use super::*;
+use crate::{
+    compile::{Compiler, Held},
+    resource::{
+        Action, ClusterSpec, EndpointSpec, GuardSpec, Listener, Resource, RouteSpec, Routes, ServiceSpec,
+    },
+    route::Match,
+    snapshot::Snapshot,
+};
+
+const NAME: &str = "default/api:80";
+
+/// A destination that speaks HTTP, opaque bytes or both, with these endpoints; or one that is not there.
+fn know(worker: &Worker, original: SocketAddr, http: bool, opaque: bool, endpoints: &[SocketAddr]) {
+    let mut held = Held::default();
+    let name = |wanted: bool| wanted.then(|| Arc::from(NAME));
+    let spec = ServiceSpec { routes: name(http), opaque: name(opaque) };
+    let listener = (http || opaque).then_some(Resource::Listener(Listener::Service(spec)));
+    held.set(Kind::Listener, original.to_string(), listener);
+    let action =
+        Action::Forward { clusters: vec![(1, NAME.into())], timeout: None, retry: None, guard: None };
+    let route = RouteSpec { name: "default".into(), matches: Match::default(), action };
+    held.set(Kind::Routes, NAME.into(), Some(Resource::Routes(Arc::new(Routes(vec![route])))));
+    let guard = GuardSpec { policy: CircuitBreaker::default(), fallback: None };
+    let cluster = ClusterSpec { guard, version: Version::Http1 };
+    held.set(Kind::Cluster, NAME.into(), Some(Resource::Cluster(Arc::new(cluster))));
+    let endpoint = |address: &SocketAddr| EndpointSpec { address: *address, identity: None, weight: 1 };
+    held.set(
+        Kind::Endpoints,
+        NAME.into(),
+        Some(Resource::Endpoints(endpoints.iter().map(endpoint).collect())),
+    );
+    let (credentials, requests) =
+        (Arc::clone(&worker.shared.credentials), Arc::clone(&worker.shared.telemetry.client));
+    let mut compiler = Compiler::new(Version::Http2, false, credentials, requests, 1);
+    worker.shared.snapshots.store(compiler.compile(&held, &Snapshot::default(), Instant::now()));
+}
+
+/// Answers each connection with what it said, backwards, once it has said all.
+async fn backwards() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    spawn_local(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut said = Vec::new();
+            if stream.read_to_end(&mut said).await.is_ok() {
+                said.reverse();
+                stream.write_all(&said).await.unwrap();
+            }
+        }
+    });
+    address
+}
+
+/// An address where nobody listens.
+async fn nobody() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap()
+}
+
+/// A connection of the application, as the redirect leads it here.
+async fn redirected() -> (TcpStream, TcpStream) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let app = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+    (app, listener.accept().await.unwrap().0)
+}
+
+/// What the application reads that says `words` and then ends, and what `leave` made of it.
+async fn say(
+    worker: &Rc<Worker>,
+    original: SocketAddr,
+    words: &[u8],
+) -> (io::Result<Vec<u8>>, io::Result<Option<Http>>) {
+    let (mut app, sidecar) = redirected().await;
+    let talking = async {
+        app.write_all(words).await?;
+        app.shutdown().await?;
+        let mut heard = Vec::new();
+        app.read_to_end(&mut heard).await?;
+        Ok(heard)
+    };
+    tokio::join!(talking, leave(worker, sidecar, original))
+}
+
+fn passed(worker: &Worker, reason: Passthrough) -> u64 {
+    worker.shared.telemetry.connections.passed(reason)
+}
+
+#[tokio::test]
+async fn what_is_not_of_the_mesh_goes_where_it_was_meant_to_go() {
+    let test = async {
+        let (worker, original) = (Worker::for_tests(), backwards().await);
+        know(&worker, original, false, false, &[]);
+        // Also what looks like a request: nobody looks at it.
+        let (heard, left) = say(&worker, original, b"GET / HTTP/1.1\r\n\r\n").await;
+        assert_eq!(heard.unwrap(), b"\n\r\n\r1.1/PTTH / TEG");
+        assert!(left.unwrap().is_none());
+        assert_eq!(passed(&worker, Passthrough::Unknown), 1);
+    };
+    LocalSet::new().run_until(test).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_does_not_come_is_waited_for_once() {
+    let test = async {
+        let (worker, original) = (Worker::for_tests(), backwards().await);
+        let (begin, before) = (tokio::time::Instant::now(), SystemTime::now());
+        let (heard, _) = say(&worker, original, b"abc").await;
+        assert_eq!(heard.unwrap(), b"cba");
+        let waited = begin.elapsed();
+        assert!(waited + before.elapsed().unwrap() >= CONFIGURATION_WAIT, "{waited:?}");
+        assert_eq!(worker.shared.demands.names(), [original.to_string()], "it is asked for all the same");
+        let (heard, _) = say(&worker, original, b"abc").await;
+        assert_eq!(heard.unwrap(), b"cba");
+        assert_eq!(passed(&worker, Passthrough::Unanswered), 2);
+        assert!(begin.elapsed() < CONFIGURATION_WAIT * 2, "the second did not wait again");
+    };
+    LocalSet::new().run_until(test).await;
+}
+
+#[tokio::test]
+async fn an_answer_in_time_decides() {
+    let test = async {
+        let (worker, original, app) = (Worker::for_tests(), nobody().await, backwards().await);
+        let answering = async {
+            worker.shared.demands.changed().await;
+            know(&worker, original, false, true, &[app]);
+        };
+        let ((heard, _), ()) = tokio::join!(say(&worker, original, b"abc"), answering);
+        assert_eq!(heard.unwrap(), b"cba");
+        assert_eq!(passed(&worker, Passthrough::Unanswered), 0);
+    };
+    LocalSet::new().run_until(test).await;
+}
+
+#[tokio::test]
+async fn the_first_bytes_tell_http_from_the_rest() {
+    let test = async {
+        let (worker, original, app) = (Worker::for_tests(), nobody().await, backwards().await);
+        know(&worker, original, true, true, &[app]);
+        for (words, version) in [
+            (&b"GET / HTTP/1.1\r\n\r\n"[..], Version::Http1),
+            (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", Version::Http2),
+        ] {
+            let (mut app, sidecar) = redirected().await;
+            app.write_all(words).await.unwrap();
+            let left = leave(&worker, sidecar, original).await.unwrap();
+            let Some((mut stream, told, demand)) = left else { panic!("no HTTP") };
+            assert_eq!((told, &*demand.name), (version, &*original.to_string()));
+            let mut read = vec![0; words.len()];
+            stream.read_exact(&mut read).await.unwrap();
+            assert_eq!(read, words);
+        }
+        let (heard, _) = say(&worker, original, b"SET a b\r\n").await;
+        assert_eq!(heard.unwrap(), b"\n\rb a TES");
+        let (heard, _) = say(&worker, original, b"").await;
+        assert_eq!(heard.unwrap(), b"");
+    };
+    LocalSet::new().run_until(test).await;
+}
+
+#[tokio::test]
+async fn a_port_that_speaks_http_takes_no_tls() {
+    let test = async {
+        let (worker, original) = (Worker::for_tests(), nobody().await);
+        know(&worker, original, true, false, &[]);
+        let (heard, left) = say(&worker, original, b"\x16\x03\x01\x00\x05hello").await;
+        assert_eq!(heard.unwrap_err().kind(), io::ErrorKind::ConnectionReset);
+        assert!(left.unwrap().is_none());
+    };
+    LocalSet::new().run_until(test).await;
+}
+
+#[tokio::test]
+async fn on_an_opaque_port_the_server_may_speak_first() {
+    let test = async {
+        let (worker, original) = (Worker::for_tests(), nobody().await);
+        let server = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        know(&worker, original, false, true, &[server.local_addr().unwrap()]);
+        let (mut app, sidecar) = redirected().await;
+        let leaving = leave(&worker, sidecar, original);
+        let talking = async {
+            let (mut server, _) = server.accept().await.unwrap();
+            server.write_all(b"220 ready\r\n").await.unwrap();
+            drop(server);
+            let mut heard = Vec::new();
+            app.read_to_end(&mut heard).await.unwrap();
+            drop(app);
+            heard
+        };
+        let (_, heard) = tokio::join!(leaving, talking);
+        assert_eq!(heard, b"220 ready\r\n");
+    };
+    LocalSet::new().run_until(test).await;
+}
+
+#[tokio::test]
+async fn who_takes_no_connection_is_passed_over_and_counts_as_failed() {
+    let test = async {
+        let (worker, original, app) = (Worker::for_tests(), nobody().await, backwards().await);
+        know(&worker, original, false, true, &[nobody().await, app]);
+        for _ in 0..20 {
+            let (heard, _) = say(&worker, original, b"abc").await;
+            assert_eq!(heard.unwrap(), b"cba");
+        }
+        let snapshot = worker.shared.snapshots.load();
+        let endpoints: Vec<_> = snapshot.clusters[NAME].endpoints.iter().cloned().collect();
+        let failed = endpoints.iter().find(|endpoint| endpoint.peer.address != app).unwrap();
+        assert!(failed.accrual.breaker.view().tally.err > 0);
+        assert!(endpoints.iter().all(|endpoint| endpoint.load.in_flight() == 0));
+        assert_eq!(snapshot.clusters[NAME].guard.limits.connections.in_flight(), 0);
+    };
+    LocalSet::new().run_until(test).await;
+}
+
+#[tokio::test]
+async fn a_destination_without_anybody_is_reset() {
+    let test = async {
+        let (worker, original) = (Worker::for_tests(), nobody().await);
+        know(&worker, original, false, true, &[nobody().await]);
+        let (heard, _) = say(&worker, original, b"abc").await;
+        assert!(heard.is_err());
+        know(&worker, original, false, true, &[]);
+        let (heard, _) = say(&worker, original, b"abc").await;
+        assert!(heard.is_err());
+        assert_eq!(passed(&worker, Passthrough::Unknown), 0, "what is of the mesh never goes past it");
+    };
+    LocalSet::new().run_until(test).await;
+}
+
+#[tokio::test]
+async fn connections_count_against_the_limit_until_they_end() {
+    let test = async {
+        let (worker, original, app) = (Worker::for_tests(), nobody().await, backwards().await);
+        know(&worker, original, false, true, &[app]);
+        let limits = worker.shared.snapshots.load().clusters[NAME].guard.limits.clone();
+        let (mut open, sidecar) = redirected().await;
+        let leaving = {
+            let worker = Rc::clone(&worker);
+            spawn_local(async move { leave(&worker, sidecar, original).await })
+        };
+        while limits.connections.in_flight() == 0 {
+            tokio::task::yield_now().await;
+        }
+        limits.connections.set_limit(1);
+        let (heard, _) = say(&worker, original, b"abc").await;
+        assert!(heard.is_err(), "the only place is taken");
+        open.shutdown().await.unwrap();
+        open.read_to_end(&mut Vec::new()).await.unwrap();
+        leaving.await.unwrap().unwrap();
+        let (heard, _) = say(&worker, original, b"abc").await;
+        assert_eq!(heard.unwrap(), b"cba");
+    };
+    LocalSet::new().run_until(test).await;
+}
