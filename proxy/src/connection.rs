@@ -133,11 +133,15 @@ impl Connection {
 }
 
 impl Drop for Connection {
-    /// Nobody waited for its end: the grace period is over.
+    /// Nobody waited for the end of one that was open: the grace period is over. One that was not open yet has turned
+    /// out to be HTTP, whose requests tell of themselves, or has said nothing.
     fn drop(&mut self) {
-        if !self.over {
+        if !self.over && self.passed.is_some() {
             self.fault = Some(Fault::CutOff);
             self.tell();
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -13,8 +13,8 @@ use crate::{
 };
 
 /// On an opaque port that takes plaintext, who has said nothing within this time waits for the server to speak first.
-/// Sidecars begin at once: this leaves them time for one lost packet.
-const SERVER_FIRST: Duration = Duration::from_millis(500);
+/// Sidecars begin at once: this leaves them time for a lost packet, or for a processor that they do not get at once.
+const SERVER_FIRST: Duration = Duration::from_secs(1);
 
 /// What first bytes decide.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -83,6 +83,13 @@ impl Connections {
         self.passthrough[reason as usize].fetch_add(1, Relaxed);
     }
 
+    /// How many have ended, or did not come about.
+    #[cfg(test)]
+    pub fn ended(&self) -> u64 {
+        let closed = |series: &Series| series.closed.iter().map(|count| count.load(Relaxed)).sum::<u64>();
+        self.series.iter().map(|series| closed(&series)).sum()
+    }
+
     /// How many have gone past it for `reason`.
     #[cfg(test)]
     pub fn passed(&self, reason: Passthrough) -> u64 {

@@ -160,6 +160,7 @@ async fn the_first_bytes_tell_http_from_the_rest() {
             stream.read_exact(&mut read).await.unwrap();
             assert_eq!(read, words);
         }
+        assert_eq!(worker.shared.telemetry.connections.ended(), 0, "requests tell of themselves");
         let (heard, _) = say(&worker, original, b"SET a b\r\n").await;
         assert_eq!(heard.unwrap(), b"\n\rb a TES");
         let (heard, _) = say(&worker, original, b"").await;
