@@ -6,10 +6,18 @@ mod inbound;
 mod listener;
 mod routes;
 
-use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
 
+use bytes::Bytes;
 use prost::Message;
-use weft_api::{Object, names, workload::WorkloadSpec};
+use weft_api::{
+    Object, names,
+    workload::{Mtls, WorkloadSpec},
+};
 use weft_identity::TrustDomain;
 use weft_xds::{
     Kind, Version,
@@ -19,8 +27,8 @@ use weft_xds::{
 };
 
 use crate::{
-    resolve::{self, ServiceView},
-    snapshot::{Entrance, Published, Snapshot},
+    resolve::{self, PodView, ServiceView},
+    snapshot::{self, Entrance, Published, Snapshot},
     store::{Finding, ObjectName, Store},
 };
 
@@ -31,6 +39,12 @@ pub struct Compiler {
     services: BTreeMap<ObjectName, ServiceView>,
     /// What each workload was compiled from.
     workloads: BTreeMap<ObjectName, Arc<Object<WorkloadSpec>>>,
+    /// What each pod of the mesh was compiled from.
+    pods: BTreeMap<ObjectName, PodView>,
+    /// Whether pods take plaintext, of which nobody says anything.
+    mtls: Mtls,
+    /// How pods are entered: few ways for many pods, so each is held once.
+    entrances: BTreeSet<Bytes>,
     snapshot: Arc<Snapshot>,
 }
 
@@ -41,7 +55,7 @@ pub struct Compiled {
     pub snapshot: Arc<Snapshot>,
     /// What is wrong with the objects together.
     pub findings: Vec<Finding>,
-    /// How many services and workloads had to be encoded anew.
+    /// How many services, workloads and pods had to be encoded anew.
     pub encoded: usize,
 }
 
@@ -50,12 +64,12 @@ struct Draft {
     kind: Kind,
     name: String,
     aliases: Vec<String>,
-    body: Vec<u8>,
+    body: Bytes,
 }
 
 impl Draft {
     fn new(kind: Kind, name: String, message: &impl Message) -> Self {
-        Self { kind, name, aliases: Vec::new(), body: message.encode_to_vec() }
+        Self { kind, name, aliases: Vec::new(), body: message.encode_to_vec().into() }
     }
 
     /// The resource, or `held` if that says the same: then its version stays.
@@ -70,10 +84,10 @@ impl Draft {
         let content: Vec<u8> = self
             .aliases
             .iter()
-            .fold(self.body.clone(), |content, alias| [&content, alias.as_bytes()].concat());
+            .fold(self.body.to_vec(), |content, alias| [&content, alias.as_bytes()].concat());
         let version = Version::of(generation, &content);
         let Self { kind, name, aliases, body } = self;
-        Published { kind, resource: Arc::new(Resource { name, aliases, version, body: body.into() }) }
+        Published { kind, resource: Arc::new(Resource { name, aliases, version, body }) }
     }
 }
 
@@ -95,8 +109,18 @@ impl Compiler {
             trust_domain,
             services: BTreeMap::new(),
             workloads: BTreeMap::new(),
+            pods: BTreeMap::new(),
+            mtls: Mtls::Permissive,
+            entrances: BTreeSet::new(),
             snapshot: Arc::new(Snapshot::new(trust_bundle)),
         }
+    }
+
+    /// Whether pods take plaintext for which neither they nor their namespaces say so. Must be told before the first
+    /// compilation. Default: they do, so that those who are not of the mesh yet can go on.
+    #[must_use]
+    pub fn with_default_policy(self, mtls: Mtls) -> Self {
+        Self { mtls, ..self }
     }
 
     /// What was compiled last.
@@ -112,10 +136,13 @@ impl Compiler {
         let mut changed = Vec::new();
         let mut encoded = self.compile_services(&resolved.services, generation, &mut next, &mut changed);
         encoded += self.compile_workloads(store, generation, &mut next, &mut changed);
+        encoded += self.compile_pods(&resolved.pods, generation, &mut next, &mut changed);
         self.services = resolved.services;
+        self.pods = resolved.pods;
         self.workloads.clone_from(&store.workloads);
         if !changed.is_empty() {
             next.addresses = addresses(&self.services);
+            next.pod_addresses = pod_addresses(&self.pods);
             next.advance(generation, changed);
             self.snapshot = Arc::new(next);
         }
@@ -131,31 +158,55 @@ impl Compiler {
     ) -> usize {
         let mut encoded = 0;
         for name in self.services.keys().filter(|name| !views.contains_key(name)) {
-            let gone = next.services.remove(name).into_iter();
-            gone.for_each(|gone| gone.iter().for_each(|published| note(published, changed)));
+            withdraw(&mut next.services, name, changed);
         }
         for (name, view) in views {
             if self.services.get(name) == Some(view) {
                 continue;
             }
             encoded += 1;
-            let before = next.services.get(name).cloned().unwrap_or_default();
-            let held = |draft: &Draft| {
-                let same = |one: &&Published| one.kind == draft.kind && one.resource.name == draft.name;
-                before.iter().find(same).map(|published| &published.resource)
-            };
-            let after: Arc<[Published]> = drafts(name, view, &self.trust_domain)
-                .map(|draft| {
-                    let held = held(&draft);
-                    draft.publish(generation, held)
-                })
-                .collect();
-            let absent = |one: &&Published, others: &[Published]| {
-                !others.iter().any(|other| Arc::ptr_eq(&one.resource, &other.resource))
-            };
-            before.iter().filter(|one| absent(one, &after)).for_each(|published| note(published, changed));
-            after.iter().filter(|one| absent(one, &before)).for_each(|published| note(published, changed));
-            next.services.insert(name.clone(), after);
+            let drafts = of_service(name, view, &self.trust_domain);
+            replace(&mut next.services, name, drafts, generation, changed);
+        }
+        encoded
+    }
+
+    fn compile_pods(
+        &mut self,
+        views: &BTreeMap<ObjectName, PodView>,
+        generation: u64,
+        next: &mut Snapshot,
+        changed: &mut Vec<(Kind, String)>,
+    ) -> usize {
+        let mut encoded = 0;
+        let mut entrances = false;
+        for name in self.pods.keys().filter(|name| !views.contains_key(name)) {
+            withdraw(&mut next.pods, name, changed);
+            entrances |= next.pod_entrances.remove(name).is_some();
+        }
+        for (name, view) in views {
+            if self.pods.get(name) == Some(view) {
+                continue;
+            }
+            encoded += 1;
+            replace(&mut next.pods, name, of_pod(name, view, &self.trust_domain), generation, changed);
+            let held = next.pod_entrances.get(name);
+            let mut draft = inbound::of_pod(view, self.mtls);
+            match self.entrances.get(&draft.body) {
+                Some(known) => draft.body = known.clone(),
+                None => drop(self.entrances.insert(draft.body.clone())),
+            }
+            let listener = draft.publish(generation, held.map(|held| &held.listener)).resource;
+            let service_account = view.target.service_account.clone();
+            entrances |= held.is_none_or(|held| {
+                held.service_account != service_account || !Arc::ptr_eq(&held.listener, &listener)
+            });
+            next.pod_entrances.insert(name.clone(), Entrance { service_account, listener });
+        }
+        // What nobody else holds is of no pod any more.
+        self.entrances.retain(|body| !body.is_unique());
+        if entrances {
+            changed.push((Kind::Listener, names::RESOURCE_INBOUND.to_owned()));
         }
         encoded
     }
@@ -177,7 +228,7 @@ impl Compiler {
             }
             encoded += 1;
             touched = true;
-            let draft = inbound::draft(workload);
+            let draft = inbound::of_workload(workload);
             let held = next.workloads.get(name).map(|entrance| &entrance.listener);
             let listener = draft.publish(generation, held).resource;
             let service_account = workload.service_account().to_owned();
@@ -191,19 +242,82 @@ impl Compiler {
 }
 
 /// Every resource of a service, in the order of its ports.
-fn drafts<'a>(
+fn of_service<'a>(
     name: &'a ObjectName,
     view: &'a ServiceView,
     trust_domain: &'a TrustDomain,
 ) -> impl Iterator<Item = Draft> + 'a {
     view.ports.iter().flat_map(move |port| {
+        let number = port.port.port;
+        let target = snapshot::port_name(name, number);
+        let own = view.addresses.iter().filter(|address| address.port() == number);
+        let aliases = own.map(ToString::to_string).collect();
+        let policy = port.circuit_breaker.as_ref().map(|policy| &policy.spec.settings);
         [
-            listener::draft(name, view, port),
-            routes::draft(name, port),
-            cluster::draft(name, port),
-            endpoints::draft(name, view, port, trust_domain),
+            listener::draft(snapshot::listener_name(name, number), aliases, &target, port.protocol),
+            routes::of_service(name, port),
+            cluster::draft(target, port.protocol, policy),
+            endpoints::of_service(name, view, port, trust_domain),
         ]
     })
+}
+
+/// What stands behind the addresses of a pod, for those who call it by them.
+fn of_pod<'a>(
+    name: &'a ObjectName,
+    view: &'a PodView,
+    trust_domain: &'a TrustDomain,
+) -> impl Iterator<Item = Draft> + 'a {
+    let offered = view.ports.iter().filter(|(_, port)| port.offered);
+    let sockets = offered.flat_map(|(number, port)| {
+        view.addresses.iter().map(move |address| (SocketAddr::new(*address, *number), port.protocol))
+    });
+    sockets.flat_map(move |(socket, protocol)| {
+        let address = socket.to_string();
+        [
+            listener::draft(address.clone(), Vec::new(), &address, protocol),
+            routes::all_to_cluster(address.clone(), None),
+            cluster::draft(address, protocol, None),
+            endpoints::of_pod(name, &view.target, socket, trust_domain),
+        ]
+    })
+}
+
+/// Puts the resources of `name` in place of those that it had, and notes what differs.
+fn replace(
+    table: &mut BTreeMap<ObjectName, Arc<[Published]>>,
+    name: &ObjectName,
+    drafts: impl Iterator<Item = Draft>,
+    generation: u64,
+    changed: &mut Vec<(Kind, String)>,
+) {
+    let before = table.get(name).cloned().unwrap_or_default();
+    let held = |draft: &Draft| {
+        let same = |one: &&Published| one.kind == draft.kind && one.resource.name == draft.name;
+        before.iter().find(same).map(|published| &published.resource)
+    };
+    let after: Arc<[Published]> = drafts
+        .map(|draft| {
+            let held = held(&draft);
+            draft.publish(generation, held)
+        })
+        .collect();
+    let absent = |one: &&Published, others: &[Published]| {
+        !others.iter().any(|other| Arc::ptr_eq(&one.resource, &other.resource))
+    };
+    before.iter().filter(|one| absent(one, &after)).for_each(|published| note(published, changed));
+    after.iter().filter(|one| absent(one, &before)).for_each(|published| note(published, changed));
+    table.insert(name.clone(), after);
+}
+
+/// Takes out the resources of `name`, and notes them.
+fn withdraw(
+    table: &mut BTreeMap<ObjectName, Arc<[Published]>>,
+    name: &ObjectName,
+    changed: &mut Vec<(Kind, String)>,
+) {
+    let gone = table.remove(name).unwrap_or_default();
+    gone.iter().for_each(|published| note(published, changed));
 }
 
 /// Notes every name under which a resource is known.
@@ -219,9 +333,11 @@ fn addresses(services: &BTreeMap<ObjectName, ServiceView>) -> BTreeMap<SocketAdd
     owned.map(|(address, name)| (address, name.clone())).collect()
 }
 
-/// Whether this protocol of an application is HTTP/2 without TLS (KEP-3726, and names that are older than it).
-fn speaks_h2c(app_protocol: Option<&str>) -> bool {
-    matches!(app_protocol, Some("kubernetes.io/h2c" | "http2" | "grpc"))
+/// Which pod of the mesh each address belongs to.
+fn pod_addresses(pods: &BTreeMap<ObjectName, PodView>) -> BTreeMap<IpAddr, ObjectName> {
+    let owned =
+        pods.iter().flat_map(|(name, view)| view.addresses.iter().map(move |address| (*address, name)));
+    owned.map(|(address, name)| (address, name.clone())).collect()
 }
 
 #[cfg(test)]

@@ -1,31 +1,48 @@
 //! What belongs together: for each service its endpoints, routes and policies; and what refers to nothing.
 
 mod addresses;
+mod annotations;
 mod attach;
 mod flaw;
+mod pods;
+mod protocol;
 mod references;
 
-use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
 
 use weft_api::{
     Object,
     circuit_breaker::CircuitBreaker,
     gateway::HttpRouteSpec,
-    kubernetes::{EndpointSlice, LABEL_SERVICE_NAME, ObjectReference, ServicePort, ServiceSpec, Transport},
+    kubernetes::{
+        AddressType, EndpointSlice, LABEL_SERVICE_NAME, ObjectReference, ServicePort, ServiceSpec, Transport,
+    },
+    names,
     policy::Policy,
     retry::Retry,
     workload::WorkloadSpec,
 };
 
-use crate::store::{Finding, ObjectName, Store};
+use crate::store::{Finding, ObjectKind, ObjectName, Store};
 
+use annotations::Annotations;
 use attach::Attachments;
+use pods::Pods;
+
+pub use pods::{PodPort, PodTarget, PodView};
+pub use protocol::Protocol;
 
 /// A store whose references are followed.
 #[derive(Clone, Debug, Default)]
 pub struct Resolved {
     /// Services, with all that their resources are made from.
     pub services: BTreeMap<ObjectName, ServiceView>,
+    /// Pods of the mesh, likewise.
+    pub pods: BTreeMap<ObjectName, PodView>,
     /// What is wrong with the objects together, in order.
     pub findings: Vec<Finding>,
 }
@@ -40,6 +57,8 @@ pub struct ServiceView {
     pub slices: Vec<Arc<Object<EndpointSlice>>>,
     /// The workloads that its endpoints name.
     pub workloads: BTreeMap<ObjectName, Arc<Object<WorkloadSpec>>>,
+    /// The pods that its endpoints name.
+    pub pods: BTreeMap<ObjectName, Arc<PodTarget>>,
     /// Virtual addresses that are its own, with every port of it.
     pub addresses: Vec<SocketAddr>,
     /// Its TCP ports, in the order of the service.
@@ -51,6 +70,8 @@ pub struct ServiceView {
 pub struct PortView {
     /// The port.
     pub port: ServicePort,
+    /// What is spoken on it.
+    pub protocol: Protocol,
     /// Routes that are attached to it, by seniority.
     pub routes: Vec<RouteView>,
     /// The circuit breaker of its cluster.
@@ -83,14 +104,18 @@ pub fn resolve(store: &Store) -> Resolved {
     let breakers = Attachments::of_circuit_breakers(store, &mut findings);
     let retries = Attachments::of_retries(store, &mut findings);
     let mut addresses = addresses::assign(store, &mut findings);
+    let pods = Pods::of(store, &mut findings);
     let slices = slices_by_service(store);
     let routes = routes_by_service(store);
     let mut services = BTreeMap::new();
     for (name, service) in &store.services {
         let slices = slices.get(name).cloned().unwrap_or_default();
+        let annotations = Annotations::of(ObjectKind::Service, &service.metadata);
+        let opaque = annotations.ports(names::ANNOTATION_OPAQUE_PORTS, &mut findings);
         let ports = service.spec.ports.iter().filter(|port| port.protocol == Transport::Tcp);
         let ports = ports.map(|port| PortView {
             port: port.clone(),
+            protocol: pods.protocol(service, port, &slices, opaque.as_ref()),
             routes: attached(routes.get(name).map_or(&[], Vec::as_slice), service, port, &breakers, &retries),
             circuit_breaker: breakers.of_port(name, port),
             retry: retries.of_port(name, port),
@@ -99,13 +124,15 @@ pub fn resolve(store: &Store) -> Resolved {
             workloads: workloads_behind(store, &slices),
             addresses: addresses.remove(name).unwrap_or_default(),
             ports: ports.collect(),
+            pods: pods.behind(&slices),
             service: service.clone(),
             slices,
         };
         services.insert(name.clone(), view);
     }
+    let pods = pods.views(&services, &mut findings);
     findings.sort();
-    Resolved { services, findings }
+    Resolved { services, pods, findings }
 }
 
 fn slices_by_service(store: &Store) -> BTreeMap<ObjectName, Vec<Arc<Object<EndpointSlice>>>> {
@@ -166,7 +193,7 @@ fn workloads_behind(
     let mut workloads = BTreeMap::new();
     for slice in slices {
         for target in slice.spec.endpoints.iter().filter_map(|endpoint| endpoint.target_ref.as_ref()) {
-            let name = references::target_name(target, slice);
+            let name = references::target_name(target, slice, ObjectKind::Workload);
             if let Some(workload) = name.as_ref().and_then(|name| store.workloads.get(name)) {
                 workloads.extend(name.map(|name| (name, workload.clone())));
             }
@@ -182,7 +209,36 @@ impl ServiceView {
         slice: &Object<EndpointSlice>,
         target: &ObjectReference,
     ) -> Option<&Object<WorkloadSpec>> {
-        let name = references::target_name(target, slice)?;
+        let name = references::target_name(target, slice, ObjectKind::Workload)?;
         self.workloads.get(&name).map(AsRef::as_ref)
+    }
+
+    /// The name of the pod that an endpoint of `slice` names, and the pod, if it is known.
+    pub fn pod(
+        &self,
+        slice: &Object<EndpointSlice>,
+        target: &ObjectReference,
+    ) -> Option<(ObjectName, Option<&PodTarget>)> {
+        let name = references::target_name(target, slice, ObjectKind::Pod)?;
+        let pod = self.pods.get(&name).map(AsRef::as_ref);
+        Some((name, pod))
+    }
+
+    /// Numbers under which the endpoints of `slice` serve `port`.
+    pub fn targets<'a>(
+        slice: &'a Object<EndpointSlice>,
+        port: &'a ServicePort,
+    ) -> impl Iterator<Item = u16> + use<'a> {
+        references::targets(slice, &port.name)
+    }
+
+    /// The family by which a pod is reached that has addresses of several.
+    pub fn family(&self) -> AddressType {
+        let spec = &self.service.spec;
+        let of_address = || match spec.cluster_ip.parse() {
+            Ok(IpAddr::V6(_)) => AddressType::IPv6,
+            _ => AddressType::IPv4,
+        };
+        spec.ip_families.first().copied().unwrap_or_else(of_address)
     }
 }

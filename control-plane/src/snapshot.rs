@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     sync::Arc,
     time::{SystemTime, UNIX_EPOCH},
 };
@@ -25,8 +25,14 @@ pub struct Snapshot {
     pub(crate) services: BTreeMap<ObjectName, Arc<[Published]>>,
     /// How each workload is entered.
     pub(crate) workloads: BTreeMap<ObjectName, Entrance>,
+    /// By pod of the mesh: what stands behind its addresses.
+    pub(crate) pods: BTreeMap<ObjectName, Arc<[Published]>>,
+    /// How each pod of the mesh is entered.
+    pub(crate) pod_entrances: BTreeMap<ObjectName, Entrance>,
     /// The services behind virtual addresses.
     pub(crate) addresses: BTreeMap<SocketAddr, ObjectName>,
+    /// The pods of the mesh behind addresses.
+    pub(crate) pod_addresses: BTreeMap<IpAddr, ObjectName>,
     trust_bundle: Arc<Resource>,
     /// What changed in the last generations, the newest last.
     log: VecDeque<Arc<Change>>,
@@ -66,7 +72,10 @@ impl Snapshot {
             generation: trust_bundle.version.generation().unwrap_or(0),
             services: BTreeMap::new(),
             workloads: BTreeMap::new(),
+            pods: BTreeMap::new(),
+            pod_entrances: BTreeMap::new(),
             addresses: BTreeMap::new(),
+            pod_addresses: BTreeMap::new(),
             trust_bundle: Arc::new(trust_bundle),
             log: VecDeque::new(),
             forgotten: 0,
@@ -83,20 +92,24 @@ impl Snapshot {
         if kind == Kind::Secret {
             return (name == names::RESOURCE_TRUST_BUNDLE).then_some(&self.trust_bundle);
         }
-        let service = match kind {
-            Kind::Listener => self.service_behind(name)?,
-            _ => service_of_port(name)?,
+        let owned = match (kind, name.parse::<SocketAddr>()) {
+            (Kind::Listener, Ok(address)) if self.addresses.contains_key(&address) => {
+                self.services.get(self.addresses.get(&address)?)
+            }
+            (_, Ok(address)) => self.pods.get(self.pod_addresses.get(&address.ip())?),
+            (Kind::Listener, Err(_)) => self.services.get(&service_of_listener(name)?),
+            (_, Err(_)) => self.services.get(&service_of_port(name)?),
         };
-        let published = self.services.get(&service)?.iter().filter(|published| published.kind == kind);
+        let published = owned?.iter().filter(|published| published.kind == kind);
         let bears = |resource: &&Arc<Resource>| {
             resource.name == name || resource.aliases.iter().any(|alias| alias == name)
         };
         published.map(|published| &published.resource).find(bears)
     }
 
-    /// The listener `inbound` of a workload, if `service_account` is the one that it must have.
+    /// The listener `inbound` of a workload or a pod, if `service_account` is the one that it must have.
     pub fn inbound(&self, workload: &ObjectName, service_account: &str) -> Option<&Arc<Resource>> {
-        let entrance = self.workloads.get(workload)?;
+        let entrance = self.workloads.get(workload).or_else(|| self.pod_entrances.get(workload))?;
         (entrance.service_account == service_account).then_some(&entrance.listener)
     }
 
@@ -117,15 +130,6 @@ impl Snapshot {
         }
         self.log.push_back(Arc::new(Change { generation, names }));
     }
-
-    fn service_behind(&self, listener: &str) -> Option<ObjectName> {
-        if let Ok(address) = listener.parse::<SocketAddr>() {
-            return self.addresses.get(&address).cloned();
-        }
-        let (host, _) = listener.rsplit_once(':')?;
-        let (service, namespace) = host.strip_suffix(SERVICE_SUFFIX)?.split_once('.')?;
-        Some(ObjectName::new(namespace, service))
-    }
 }
 
 /// A moment as generations are written: milliseconds since 1970; 0 for what lies before.
@@ -141,6 +145,12 @@ pub(crate) fn listener_name(service: &ObjectName, port: u16) -> String {
 /// Name of the routes, the cluster and the endpoints of a service's port.
 pub(crate) fn port_name(service: &ObjectName, port: u16) -> String {
     format!("{service}:{port}")
+}
+
+fn service_of_listener(name: &str) -> Option<ObjectName> {
+    let (host, _) = name.rsplit_once(':')?;
+    let (service, namespace) = host.strip_suffix(SERVICE_SUFFIX)?.split_once('.')?;
+    Some(ObjectName::new(namespace, service))
 }
 
 fn service_of_port(name: &str) -> Option<ObjectName> {

@@ -23,8 +23,8 @@ use weft_xds::{
     },
 };
 
-use super::{Draft, listener::aggregated, speaks_h2c};
-use crate::{resolve::PortView, snapshot, store::ObjectName};
+use super::{Draft, listener::aggregated};
+use crate::resolve::Protocol;
 
 /// Endpoints stand in the same network: one that does not answer within this time does not answer.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
@@ -37,9 +37,8 @@ struct Extra<'a> {
     circuit_breaker: &'a CircuitBreaker,
 }
 
-pub(super) fn draft(service: &ObjectName, port: &PortView) -> Draft {
-    let name = snapshot::port_name(service, port.port.port);
-    let policy = port.circuit_breaker.as_ref().map(|policy| &policy.spec.settings);
+/// The cluster `name`, under `policy` if there is one.
+pub(super) fn draft(name: String, protocol: Protocol, policy: Option<&CircuitBreaker>) -> Draft {
     let fallback = CircuitBreaker::default();
     // Others know nothing of `Audit`: told nothing, they do nothing.
     let standard = Some(policy.unwrap_or(&fallback)).filter(|spec| spec.mode == Mode::Enforce);
@@ -54,7 +53,7 @@ pub(super) fn draft(service: &ObjectName, port: &PortView) -> Draft {
         lb_policy: LbPolicy::LeastRequest.into(),
         circuit_breakers: standard.map(limits),
         outlier_detection: standard.and_then(outliers),
-        typed_extension_protocol_options: protocol(port.port.app_protocol.as_deref()),
+        typed_extension_protocol_options: options(protocol),
         metadata: policy.map(|spec| {
             metadata::write(&Extra { circuit_breaker: spec })
                 .expect("a policy is an object, and its whole numbers have 32 bits")
@@ -86,8 +85,8 @@ fn outliers(spec: &CircuitBreaker) -> Option<OutlierDetection> {
     })
 }
 
-fn protocol(app_protocol: Option<&str>) -> BTreeMap<String, Any> {
-    if !speaks_h2c(app_protocol) {
+fn options(protocol: Protocol) -> BTreeMap<String, Any> {
+    if protocol != Protocol::Http2 {
         return BTreeMap::new();
     }
     let http2 = ProtocolConfig::Http2ProtocolOptions(Http2ProtocolOptions::default());

@@ -1,14 +1,14 @@
 //! Where a service's port runs, and who must answer there.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     net::{IpAddr, SocketAddr},
 };
 
 use serde::Serialize;
 use weft_api::{
     Object,
-    kubernetes::{Conditions, Endpoint, EndpointSlice, Transport},
+    kubernetes::{Conditions, Endpoint, EndpointSlice},
 };
 use weft_identity::{SpiffeId, TrustDomain};
 use weft_xds::{
@@ -20,7 +20,7 @@ use weft_xds::{
 
 use super::Draft;
 use crate::{
-    resolve::{PortView, ServiceView},
+    resolve::{PodTarget, PortView, ServiceView},
     snapshot,
     store::ObjectName,
 };
@@ -38,23 +38,28 @@ enum Health {
     Unhealthy,
 }
 
-pub(super) fn draft(
+/// The endpoints of a service's port.
+pub(super) fn of_service(
     service: &ObjectName,
     view: &ServiceView,
     port: &PortView,
     trust_domain: &TrustDomain,
 ) -> Draft {
-    let name = snapshot::port_name(service, port.port.port);
     // By address, so that neither the order of slices nor an address in two of them changes the resource.
     let mut endpoints: BTreeMap<SocketAddr, (Health, Option<SpiffeId>)> = BTreeMap::new();
+    let preferred = preferred(view);
     for slice in &view.slices {
-        for number in ports(slice, &port.port.name) {
+        for number in ServiceView::targets(slice, &port.port) {
             for endpoint in &slice.spec.endpoints {
                 let Some(address) = address_of(endpoint) else { continue };
-                let address = SocketAddr::new(address, number);
-                let identity = identity(view, slice, endpoint, number, trust_domain);
-                let found = (health(endpoint.conditions), identity);
-                let held = endpoints.entry(address).or_insert_with(|| found.clone());
+                let target = target(view, slice, endpoint, number, trust_domain);
+                let elsewhere =
+                    |pod: &ObjectName| slice.spec.address_type != view.family() && preferred.contains(pod);
+                if target.pod.as_ref().is_some_and(elsewhere) {
+                    continue;
+                }
+                let found = (health(endpoint.conditions).max(target.best), target.identity);
+                let held = endpoints.entry(SocketAddr::new(address, number)).or_insert_with(|| found.clone());
                 if found.0 < held.0 {
                     *held = found;
                 }
@@ -63,10 +68,27 @@ pub(super) fn draft(
     }
     let endpoints =
         endpoints.into_iter().map(|(address, (health, identity))| lb_endpoint(address, health, identity));
+    assignment(snapshot::port_name(service, port.port.port), endpoints.collect())
+}
+
+/// A single pod, which is its only endpoint. That it takes traffic is for the caller to know, who chose it.
+pub(super) fn of_pod(
+    pod: &ObjectName,
+    target: &PodTarget,
+    address: SocketAddr,
+    trust_domain: &TrustDomain,
+) -> Draft {
+    let identity = SpiffeId::workload(trust_domain, &pod.namespace, &target.service_account).ok();
+    // Without an identity it would be met without mTLS.
+    let health = if identity.is_some() { Health::Healthy } else { Health::Unhealthy };
+    assignment(address.to_string(), vec![lb_endpoint(address, health, identity)])
+}
+
+fn assignment(name: String, endpoints: Vec<LbEndpoint>) -> Draft {
     let assignment = ClusterLoadAssignment {
         cluster_name: name.clone(),
         endpoints: vec![LocalityLbEndpoints {
-            lb_endpoints: endpoints.collect(),
+            lb_endpoints: endpoints,
             load_balancing_weight: Some(1),
             ..LocalityLbEndpoints::default()
         }],
@@ -74,10 +96,19 @@ pub(super) fn draft(
     Draft::new(Kind::Endpoints, name, &assignment)
 }
 
-/// Numbers under which the endpoints of a slice serve the service's port of this name.
-fn ports<'a>(slice: &'a Object<EndpointSlice>, name: &'a str) -> impl Iterator<Item = u16> + 'a {
-    let ports = slice.spec.ports.iter().filter(|port| port.protocol == Transport::Tcp);
-    ports.filter(move |port| port.name == name).map(|port| port.port)
+/// The pods that have an address of the family by which the service's pods are reached. A pod with addresses of two
+/// families is one endpoint all the same: it has one load, and one breaker.
+fn preferred(view: &ServiceView) -> BTreeSet<ObjectName> {
+    let families: BTreeSet<_> = view.slices.iter().map(|slice| slice.spec.address_type as u8).collect();
+    if families.len() < 2 {
+        return BTreeSet::new();
+    }
+    let slices = view.slices.iter().filter(|slice| slice.spec.address_type == view.family());
+    let targets = slices.flat_map(|slice| {
+        let targets = slice.spec.endpoints.iter().filter_map(|endpoint| endpoint.target_ref.as_ref());
+        targets.filter_map(move |target| Some(view.pod(slice, target)?.0))
+    });
+    targets.collect()
 }
 
 fn address_of(endpoint: &Endpoint) -> Option<IpAddr> {
@@ -95,21 +126,47 @@ fn health(conditions: Conditions) -> Health {
     }
 }
 
-/// Who must answer on `port`: the workload that the endpoint names, if its sidecar listens on that port. On which
-/// address it listens says nothing of where others reach it: in a container that is all of them.
-fn identity(
+/// Who answers on a port of an endpoint.
+struct Target {
+    /// Who must answer there; `None` if no sidecar does.
+    identity: Option<SpiffeId>,
+    /// The best health that it can have.
+    best: Health,
+    /// The pod that it is.
+    pod: Option<ObjectName>,
+}
+
+fn target(
     view: &ServiceView,
     slice: &Object<EndpointSlice>,
     endpoint: &Endpoint,
     port: u16,
     trust_domain: &TrustDomain,
-) -> Option<SpiffeId> {
-    let workload = view.workload(slice, endpoint.target_ref.as_ref()?)?;
-    if !workload.spec.inbound.iter().any(|inbound| inbound.port == port) {
-        return None;
-    }
+) -> Target {
+    let (mut identity, mut best) = (None, Health::Healthy);
+    let target = endpoint.target_ref.as_ref();
     // A name that makes no identity has no certificate either; it was refused when it was read.
-    SpiffeId::workload(trust_domain, &workload.metadata.namespace, workload.service_account()).ok()
+    let id = |namespace: &str, account: &str| SpiffeId::workload(trust_domain, namespace, account).ok();
+    if let Some(workload) = target.and_then(|target| view.workload(slice, target)) {
+        // On which address its sidecar listens says nothing of where others reach it: in a container that is all.
+        let listens = workload.spec.inbound.iter().any(|inbound| inbound.port == port);
+        let namespace = &workload.metadata.namespace;
+        identity = listens.then(|| id(namespace, workload.service_account())).flatten();
+    }
+    let pod = target.and_then(|target| view.pod(slice, target));
+    match &pod {
+        // What a pod without a sidecar is sent is plaintext. So as long as it is not known whether it has one, it is
+        // sent nothing.
+        Some((_, None)) => best = Health::Unhealthy,
+        Some((name, Some(pod))) if pod.is_meshed_on(port) => {
+            identity = id(&name.namespace, &pod.service_account);
+            if identity.is_none() {
+                best = Health::Unhealthy;
+            }
+        }
+        _ => {}
+    }
+    Target { identity, best, pod: pod.map(|(name, _)| name) }
 }
 
 fn lb_endpoint(socket: SocketAddr, health: Health, identity: Option<SpiffeId>) -> LbEndpoint {

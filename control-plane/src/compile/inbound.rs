@@ -1,55 +1,131 @@
 //! How a workload is entered: a chain for each port and each way in.
 
+use std::collections::BTreeSet;
+
+use serde::Serialize;
 use weft_api::{
     Object, names,
-    workload::{Inbound, Mtls, WorkloadSpec},
+    workload::{Mtls, WorkloadSpec},
 };
 use weft_xds::{
     Kind,
     core::{TransportSocket, transport_socket},
     http_connection_manager::{HttpConnectionManager, http_connection_manager::CodecType},
     listener::{Filter, FilterChain, FilterChainMatch, Listener, filter},
+    metadata,
     packed::pack,
     tls::{
         CommonTlsContext, DownstreamTlsContext, SdsSecretConfig, common_tls_context::ValidationContextType,
     },
 };
 
-use super::{Draft, listener::aggregated, speaks_h2c};
+use super::{
+    Draft,
+    listener::{aggregated, bytes},
+};
+use crate::resolve::{PodView, Protocol};
 
 /// Name under which Envoy knows TLS.
 const TLS_SOCKET: &str = "envoy.transport_sockets.tls";
 /// Name under which Envoy knows its HTTP filter.
 const HTTP_FILTER: &str = "envoy.filters.network.http_connection_manager";
 
-pub(super) fn draft(workload: &Object<WorkloadSpec>) -> Draft {
-    let chains = workload.spec.inbound.iter().flat_map(|inbound| {
-        let plaintext = (inbound.mtls == Mtls::Permissive).then(|| chain(inbound, None));
-        [chain(inbound, Some(mutual_tls()))].into_iter().chain(plaintext)
+/// Protocols, as `application_protocols` names them, that go to the chain for requests where others are possible.
+const REQUESTS: [&str; 2] = ["http/1.1", "h2c"];
+
+#[derive(Serialize)]
+struct Extra<'a> {
+    probes: &'a BTreeSet<String>,
+}
+
+/// A port, and how it is entered.
+struct Way<'a> {
+    /// `None`: every port that has no way of its own.
+    port: Option<u16>,
+    protocol: Protocol,
+    mtls: Mtls,
+    probes: &'a BTreeSet<String>,
+}
+
+/// Of a workload in local mode.
+pub(super) fn of_workload(workload: &Object<WorkloadSpec>) -> Draft {
+    let none = BTreeSet::new();
+    draft(workload.spec.inbound.iter().map(|inbound| Way {
+        port: Some(inbound.port),
+        // Its ports carry requests, whatever else may be said of them.
+        protocol: match Protocol::of(inbound.app_protocol.as_deref(), []) {
+            Protocol::Http2 => Protocol::Http2,
+            _ => Protocol::Http,
+        },
+        mtls: inbound.mtls,
+        probes: &none,
+    }))
+}
+
+/// Of a pod. `mtls` counts where neither the pod nor its namespace says anything.
+pub(super) fn of_pod(pod: &PodView, mtls: Mtls) -> Draft {
+    let mtls = pod.mtls.unwrap_or(mtls);
+    let none = BTreeSet::new();
+    let known = pod.ports.iter().map(|(number, port)| Way {
+        port: Some(*number),
+        protocol: port.protocol,
+        mtls,
+        probes: &port.probes,
     });
+    draft(known.chain([Way { port: None, protocol: Protocol::Detected, mtls, probes: &none }]))
+}
+
+fn draft<'a>(ways: impl Iterator<Item = Way<'a>>) -> Draft {
     let name = names::RESOURCE_INBOUND.to_owned();
-    let listener = Listener { name: name.clone(), filter_chains: chains.collect(), ..Listener::default() };
+    let filter_chains = ways.flat_map(|way| chains(&way)).collect();
+    let listener = Listener { name: name.clone(), filter_chains, ..Listener::default() };
     Draft::new(Kind::Listener, name, &listener)
 }
 
-fn chain(inbound: &Inbound, transport_socket: Option<TransportSocket>) -> FilterChain {
-    let codec = if speaks_h2c(inbound.app_protocol.as_deref()) { CodecType::Http2 } else { CodecType::Auto };
-    let manager = HttpConnectionManager {
-        codec_type: codec.into(),
-        stat_prefix: format!("{}:{}", names::RESOURCE_INBOUND, inbound.port),
-        ..HttpConnectionManager::default()
+/// For requests and for other bytes, as far as both are possible: by mTLS, and by plaintext if that is taken.
+fn chains(way: &Way) -> Vec<FilterChain> {
+    let stat_prefix = match way.port {
+        Some(port) => format!("{}:{port}", names::RESOURCE_INBOUND),
+        None => names::RESOURCE_INBOUND.to_owned(),
     };
-    FilterChain {
+    let requests = way.protocol.may_be_http().then(|| requests(way.protocol, &stat_prefix));
+    let bytes = way.protocol.may_be_opaque().then(|| bytes(&stat_prefix, names::RESOURCE_INBOUND));
+    let told_apart = if bytes.is_some() { REQUESTS.map(str::to_owned).to_vec() } else { Vec::new() };
+    let chain = |for_requests: bool, filter: Filter, mtls: bool| FilterChain {
         filter_chain_match: Some(FilterChainMatch {
-            destination_port: Some(inbound.port.into()),
+            destination_port: way.port.map(u32::from),
+            application_protocols: if for_requests { told_apart.clone() } else { Vec::new() },
             ..FilterChainMatch::default()
         }),
-        filters: vec![Filter {
-            name: HTTP_FILTER.to_owned(),
-            config_type: Some(filter::ConfigType::TypedConfig(pack(&manager))),
-        }],
-        transport_socket,
+        filters: vec![filter],
+        metadata: (mtls && for_requests && !way.probes.is_empty()).then(|| {
+            metadata::write(&Extra { probes: way.probes }).expect("an object of texts has no numbers")
+        }),
+        transport_socket: mtls.then(mutual_tls),
         ..FilterChain::default()
+    };
+    let filters: Vec<_> = requests
+        .map(|filter| (true, filter))
+        .into_iter()
+        .chain(bytes.map(|filter| (false, filter)))
+        .collect();
+    let ways_in = if way.mtls == Mtls::Permissive { &[true, false][..] } else { &[true][..] };
+    let chains = ways_in.iter().flat_map(|mtls| {
+        filters.iter().map(|(for_requests, filter)| chain(*for_requests, filter.clone(), *mtls))
+    });
+    chains.collect()
+}
+
+fn requests(protocol: Protocol, stat_prefix: &str) -> Filter {
+    let codec = if protocol == Protocol::Http2 { CodecType::Http2 } else { CodecType::Auto };
+    let manager = HttpConnectionManager {
+        codec_type: codec.into(),
+        stat_prefix: stat_prefix.to_owned(),
+        ..HttpConnectionManager::default()
+    };
+    Filter {
+        name: HTTP_FILTER.to_owned(),
+        config_type: Some(filter::ConfigType::TypedConfig(pack(&manager))),
     }
 }
 

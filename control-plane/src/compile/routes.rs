@@ -45,16 +45,25 @@ struct Extra<'a> {
     retry: Option<&'a Retry>,
 }
 
-pub(super) fn draft(service: &ObjectName, port: &PortView) -> Draft {
+/// The routes of a service's port.
+pub(super) fn of_service(service: &ObjectName, port: &PortView) -> Draft {
     let name = snapshot::port_name(service, port.port.port);
-    let routes = if port.routes.is_empty() {
-        let retry = port.retry.as_ref().map(|policy| policy.spec.settings.clone());
-        let action = forward(ClusterSpecifier::Cluster(name.clone()), None, retry.as_ref());
-        let extra = Extra { circuit_breaker: None, retry: retry.as_ref() };
-        vec![route(DEFAULT_ROUTE.to_owned(), matcher(&Match::default()), action, extra)]
-    } else {
-        precedence::sorted(&port.routes).iter().map(|candidate| candidate_route(candidate, port)).collect()
-    };
+    if port.routes.is_empty() {
+        return all_to_cluster(name, port.retry.as_ref().map(|policy| &policy.spec.settings));
+    }
+    let routes = precedence::sorted(&port.routes);
+    draft(name, routes.iter().map(|candidate| candidate_route(candidate, port)).collect())
+}
+
+/// Every request goes to the cluster of the same name.
+pub(super) fn all_to_cluster(name: String, retry: Option<&Retry>) -> Draft {
+    let action = forward(ClusterSpecifier::Cluster(name.clone()), None, retry);
+    let extra = Extra { circuit_breaker: None, retry };
+    let route = route(DEFAULT_ROUTE.to_owned(), matcher(&Match::default()), action, extra);
+    draft(name, vec![route])
+}
+
+fn draft(name: String, routes: Vec<Route>) -> Draft {
     let host = VirtualHost {
         name: name.clone(),
         // The address has been matched already: any host will do (GEP-1426).

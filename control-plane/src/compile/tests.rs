@@ -1,4 +1,5 @@
 mod golden;
+mod pods;
 
 use super::*;
 use crate::{document, store::AnyObject};
@@ -7,7 +8,7 @@ use crate::{document, store::AnyObject};
 fn store() -> Store {
     let mut store = Store::default();
     for (name, address) in [("api", "10.0.0.1"), ("web", "10.0.0.2")] {
-        put(&mut store, name, &format!("clusterIP: {address}\nports: [{{port: 80}}]"));
+        put(&mut store, name, &format!("clusterIP: {address}\nports: [{{port: 80, appProtocol: http}}]"));
     }
     store
 }

@@ -95,3 +95,19 @@ fn a_path_leads_to_its_line_or_as_near_as_it_can() {
         assert_eq!(node.line_of(path), line, "{path}");
     }
 }
+
+#[test]
+fn a_server_may_say_more_than_is_read_and_null_for_nothing() {
+    let json = serde_json::json!({
+        "name": "a", "new": {"deep": [1]}, "mode": null,
+        "ports": [{"number": 80, "newer": true}, {"number": 81, "tls": null}],
+    });
+    let node = Node::from(json);
+    assert!(node.decode::<Sample>().is_err());
+    let sample: Sample = node.decode_leniently().unwrap();
+    let ports: Vec<_> = sample.ports.iter().map(|port| port.number).collect();
+    assert_eq!((sample.name.as_str(), ports, sample.mode), ("a", vec![80, 81], None));
+    let wrong = Node::from(serde_json::json!({"name": "a", "ports": [{"number": "x", "newer": 1}]}));
+    let mistake = wrong.decode_leniently::<Sample>().unwrap_err();
+    assert_eq!((mistake.field.as_str(), mistake.line), ("ports[0].number", 0));
+}

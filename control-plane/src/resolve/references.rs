@@ -3,7 +3,7 @@
 use weft_api::{
     Object,
     gateway::{BackendRef, HttpRouteSpec, ParentRef},
-    kubernetes::{EndpointSlice, Exposure, LABEL_SERVICE_NAME, ObjectReference, ServicePort},
+    kubernetes::{EndpointSlice, Exposure, LABEL_SERVICE_NAME, ObjectReference, ServicePort, Transport},
     object::Metadata,
     workload::WorkloadSpec,
 };
@@ -24,10 +24,23 @@ pub(super) fn names_port(parent: &ParentRef, port: &ServicePort) -> bool {
         && parent.section_name.as_ref().is_none_or(|name| *name == port.name)
 }
 
-/// The workload that an endpoint names; `None` for a pod.
-pub(super) fn target_name(target: &ObjectReference, slice: &Object<EndpointSlice>) -> Option<ObjectName> {
+/// What an endpoint names, if it is of `kind`.
+pub(super) fn target_name(
+    target: &ObjectReference,
+    slice: &Object<EndpointSlice>,
+    kind: ObjectKind,
+) -> Option<ObjectName> {
     let namespace = target.namespace.as_ref().unwrap_or(&slice.metadata.namespace);
-    (target.kind == ObjectKind::Workload.name()).then(|| ObjectName::new(namespace, &target.name))
+    (target.kind == kind.name()).then(|| ObjectName::new(namespace, &target.name))
+}
+
+/// Numbers under which the endpoints of a slice serve the service's port of this name.
+pub(super) fn targets<'a>(
+    slice: &'a Object<EndpointSlice>,
+    name: &'a str,
+) -> impl Iterator<Item = u16> + Clone + use<'a> {
+    let ports = slice.spec.ports.iter().filter(|port| port.protocol == Transport::Tcp);
+    ports.filter(move |port| port.name == name).map(|port| port.port)
 }
 
 /// What refers to nothing, or to what is not supported.
@@ -69,9 +82,14 @@ fn of_slice(store: &Store, slice: &Object<EndpointSlice>, findings: &mut Vec<Fin
     // A label's name may hold dots, so it stands in brackets as in JSONPath.
     findings.extend(flaw.map(|flaw| flaw.at(&object, &format!("metadata.labels['{LABEL_SERVICE_NAME}']"))));
     for (index, endpoint) in slice.spec.endpoints.iter().enumerate() {
-        let name = endpoint.target_ref.as_ref().and_then(|target| target_name(target, slice));
-        if let Some(name) = name.filter(|name| !store.workloads.contains_key(name)) {
-            let flaw = Flaw::dangling("name", format!("names Workload {name}, which does not exist"));
+        let Some(target) = &endpoint.target_ref else { continue };
+        let missing = |kind, known: &dyn Fn(&ObjectName) -> bool| {
+            target_name(target, slice, kind).filter(|name| !known(name)).map(|name| (kind, name))
+        };
+        let missing = missing(ObjectKind::Workload, &|name| store.workloads.contains_key(name))
+            .or_else(|| missing(ObjectKind::Pod, &|name| store.pods.contains_key(name)));
+        if let Some((kind, name)) = missing {
+            let flaw = Flaw::dangling("name", format!("names {} {name}, which does not exist", kind.name()));
             findings.push(flaw.at(&object, &format!("endpoints[{index}].targetRef")));
         }
     }

@@ -11,7 +11,7 @@ use weft_xds::{
         HttpConnectionManager,
         http_connection_manager::{CodecType, RouteSpecifier},
     },
-    listener::{Listener, filter},
+    listener::{Filter, FilterChain, Listener, filter},
     matcher::{StringMatcher, string_matcher::MatchPattern},
     metadata,
     packed::unpack,
@@ -21,6 +21,7 @@ use weft_xds::{
         query_parameter_matcher::QueryParameterMatchSpecifier, route::Action, route_action::ClusterSpecifier,
         route_match::PathSpecifier,
     },
+    tcp_proxy::{TcpProxy, tcp_proxy},
 };
 
 use super::*;
@@ -29,7 +30,7 @@ use crate::watch;
 #[test]
 fn what_people_write_becomes_what_proxies_are_told() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
-    for name in ["service", "routes", "policies"] {
+    for name in ["service", "routes", "policies", "pods"] {
         let store = watch::check(&folder.join(format!("{name}.yaml"))).unwrap();
         let text = render(&compiler().compile(&store, 2000).snapshot);
         let golden = folder.join(format!("{name}.txt"));
@@ -46,7 +47,7 @@ fn what_people_write_becomes_what_proxies_are_told() {
 
 fn render(snapshot: &Snapshot) -> String {
     let mut text = String::new();
-    for published in snapshot.services.values().flat_map(|published| published.iter()) {
+    for published in snapshot.services.values().chain(snapshot.pods.values()).flat_map(|all| all.iter()) {
         let Resource { name, aliases, body, .. } = published.resource.as_ref();
         let _ = writeln!(text, "{:?} {name} {}", published.kind, aliases.join(" "));
         let body = body.as_ref();
@@ -58,7 +59,7 @@ fn render(snapshot: &Snapshot) -> String {
             Kind::Secret => unreachable!("no secret belongs to a service"),
         }
     }
-    for (name, entrance) in &snapshot.workloads {
+    for (name, entrance) in snapshot.workloads.iter().chain(&snapshot.pod_entrances) {
         let _ = writeln!(text, "inbound of {name} as {}", entrance.service_account);
         inbound(&mut text, &Listener::decode(entrance.listener.body.as_ref()).unwrap());
     }
@@ -66,23 +67,41 @@ fn render(snapshot: &Snapshot) -> String {
 }
 
 fn listener(text: &mut String, listener: &Listener) {
-    let any = listener.api_listener.as_ref().unwrap().api_listener.as_ref().unwrap();
-    let manager: HttpConnectionManager = unpack(any).unwrap();
-    let Some(RouteSpecifier::Rds(rds)) = manager.route_specifier else { panic!("no routes") };
-    let _ = writeln!(text, "  routes {}", rds.route_config_name);
+    if let Some(api) = &listener.api_listener {
+        let manager: HttpConnectionManager = unpack(api.api_listener.as_ref().unwrap()).unwrap();
+        let Some(RouteSpecifier::Rds(rds)) = manager.route_specifier else { panic!("no routes") };
+        let _ = writeln!(text, "  requests by the routes {}", rds.route_config_name);
+    }
+    if let Some(chain) = &listener.default_filter_chain {
+        let _ = writeln!(text, "  {}", filters(chain));
+    }
 }
 
 fn inbound(text: &mut String, listener: &Listener) {
     for chain in &listener.filter_chains {
-        let port = chain.filter_chain_match.as_ref().unwrap().destination_port.unwrap();
+        let matches = chain.filter_chain_match.as_ref().unwrap();
+        let port = matches.destination_port.map_or("others".to_owned(), |port| port.to_string());
         let tls = if chain.transport_socket.is_some() { "mTLS" } else { "plaintext" };
-        let Some(filter::ConfigType::TypedConfig(any)) = &chain.filters[0].config_type else {
-            panic!("no filter")
-        };
-        let manager: HttpConnectionManager = unpack(any).unwrap();
-        let codec = CodecType::try_from(manager.codec_type).unwrap();
-        let _ = writeln!(text, "  {port} {tls} {codec:?}");
+        let protocols = matches.application_protocols.join(" ");
+        let _ = writeln!(text, "  {port} {tls} {} {protocols}", filters(chain));
+        extra(text, chain.metadata.as_ref());
     }
+}
+
+fn filters(chain: &FilterChain) -> String {
+    let [Filter { name, config_type: Some(filter::ConfigType::TypedConfig(any)) }] = &chain.filters[..]
+    else {
+        panic!("one filter")
+    };
+    if name == "envoy.filters.network.tcp_proxy" {
+        let TcpProxy { cluster_specifier, .. } = unpack(any).unwrap();
+        let Some(tcp_proxy::ClusterSpecifier::Cluster(cluster)) = cluster_specifier else {
+            panic!("no cluster")
+        };
+        return format!("bytes to {cluster}");
+    }
+    let manager: HttpConnectionManager = unpack(any).unwrap();
+    format!("{:?}", CodecType::try_from(manager.codec_type).unwrap())
 }
 
 fn routes(text: &mut String, configuration: &RouteConfiguration) {

@@ -43,6 +43,10 @@ fn workload(spec: &str) -> String {
     beside("local.weft.dev/v1alpha1", "Workload", &format!("spec:\n  {spec}"))
 }
 
+fn pod(annotations: &str, spec: &str) -> String {
+    format!("apiVersion: v1\nkind: Pod\nmetadata: {{name: p, annotations: {annotations}}}\nspec: {spec}\n")
+}
+
 fn slice(rest: &str) -> String {
     beside("discovery.k8s.io/v1", "EndpointSlice", rest)
 }
@@ -177,6 +181,41 @@ fn every_kind_of_mistake_names_line_field_and_reason() {
             12,
             "endpoints[0].targetRef.name",
             Reason::DanglingReference,
+        ),
+        (
+            slice("addressType: IPv4\nendpoints:\n- addresses: [127.0.0.1]\n  targetRef: {kind: Pod, name: p}")
+                .replace("metadata: {name: x}", OWNED),
+            12,
+            "endpoints[0].targetRef.name",
+            Reason::DanglingReference,
+        ),
+        (pod("{}", "{containers: 1}"), 4, "spec.containers", Reason::WrongType),
+        (pod("{}", "{serviceAccountName: A}"), 4, "spec.serviceAccountName", Reason::OutOfRange),
+        (
+            pod("{weft.dev/opaque-ports: 1-x}", "{}"),
+            3,
+            "metadata.annotations['weft.dev/opaque-ports']",
+            Reason::OutOfRange,
+        ),
+        (
+            pod("{weft.dev/default-policy: Strict}", "{}"),
+            3,
+            "metadata.annotations['weft.dev/default-policy']",
+            Reason::OutOfRange,
+        ),
+        (
+            pod("{weft.dev/opaque-ports: 1-65535}", "{containers: [{name: weft-proxy}]}"),
+            3,
+            "metadata.annotations['weft.dev/opaque-ports']",
+            Reason::NotSupported,
+        ),
+        (
+            "apiVersion: v1\nkind: Namespace\nmetadata:\n  name: shop\n  annotations:\n    \
+             weft.dev/default-policy: none"
+                .to_owned(),
+            6,
+            "metadata.annotations['weft.dev/default-policy']",
+            Reason::OutOfRange,
         ),
     ];
     for (text, line, field, reason) in table {
