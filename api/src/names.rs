@@ -69,6 +69,10 @@ pub const VARIABLE_SERVICE_ACCOUNT: &str = "WEFT_SERVICE_ACCOUNT";
 
 /// Label on namespaces and pods that asks for a sidecar (`enabled`) or refuses it (`disabled`).
 pub const LABEL_INJECT: &str = "weft.dev/inject";
+/// Namespaces that keep a cluster alive, and must not wait for a mesh. That of the mesh itself is another one.
+pub const SYSTEM_NAMESPACES: [&str; 2] = ["kube-system", "kube-node-lease"];
+/// Annotation of the pods that a kubelet runs from files of its node.
+pub const ANNOTATION_MIRROR: &str = "kubernetes.io/config.mirror";
 /// What the keys of all annotations of the mesh begin with.
 pub const ANNOTATION_PREFIX: &str = "weft.dev/";
 /// Annotation of a pod, of its namespace or of a Service: ports whose bytes are not looked at.

@@ -2,7 +2,8 @@
 
 use serde_json::Value;
 use weft_api::names::{
-    ANNOTATION_PREFIX, CONTAINER_INIT, CONTAINER_LOGS, CONTAINER_PROXY, LABEL_INJECT, PROXY_UID,
+    ANNOTATION_MIRROR, ANNOTATION_PREFIX, CONTAINER_INIT, CONTAINER_LOGS, CONTAINER_PROXY, LABEL_INJECT,
+    PROXY_UID, SYSTEM_NAMESPACES,
 };
 
 use crate::{
@@ -13,12 +14,8 @@ use crate::{
     sidecar::{VOLUME_IDENTITY, VOLUME_NO_TOKEN},
 };
 
-/// Namespaces that keep a cluster alive, and must not wait for a mesh.
-const SYSTEM_NAMESPACES: [&str; 2] = ["kube-system", "kube-node-lease"];
 /// Containers by which other meshes are known.
 const OTHER_MESHES: [&str; 2] = ["istio-proxy", "linkerd-proxy"];
-/// Annotation of the pods that a kubelet runs from files of its node.
-const MIRROR: &str = "kubernetes.io/config.mirror";
 /// Warnings of one pod at most: an API server shows 4 KiB of them.
 const WARNINGS_MAX: usize = 12;
 
@@ -135,7 +132,7 @@ fn skip(pod: &Value, namespace: &str, installation: &Installation) -> Option<Ski
         Some(Skip::Disabled)
     } else if SYSTEM_NAMESPACES.contains(&namespace) || namespace == installation.namespace {
         Some(Skip::SystemNamespace)
-    } else if pod.pointer("/metadata/annotations").is_some_and(|all| all.get(MIRROR).is_some()) {
+    } else if pod.pointer("/metadata/annotations").is_some_and(|all| all.get(ANNOTATION_MIRROR).is_some()) {
         Some(Skip::Static)
     } else if pod.pointer("/spec/hostNetwork").and_then(Value::as_bool) == Some(true) {
         Some(Skip::HostNetwork)

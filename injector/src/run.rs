@@ -14,6 +14,9 @@ use crate::{
 /// How long connections may take to finish once no new ones are taken.
 const DRAIN: Duration = Duration::from_secs(8);
 
+/// How API servers are told who asks.
+const USER_AGENT: &str = concat!("weft-injector/", env!("CARGO_PKG_VERSION"));
+
 /// Why the injector does not run.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -129,7 +132,7 @@ impl Keep {
     }
 
     async fn start_own(self, config: &Certificate, namespace: &str) -> Result<(), Error> {
-        let api = ApiServer::at(config::api_server()?).await?;
+        let api = ApiServer::at(config::api_server()?, USER_AGENT).await?;
         let names = certificate::Names {
             namespace: namespace.to_owned(),
             secret: config.secret.clone(),

@@ -66,18 +66,37 @@ fn install(settings: &Settings) -> Result<String, KernelError> {
     ))
 }
 
+/// Installs in the network namespace of this thread what `weft-proxy init` with these `arguments` verifies: for whoever
+/// does it in place of a pod that must not.
+pub fn install_verified(arguments: &[&str]) -> Result<(), InitError> {
+    Ok(install(&verified(arguments)?).map(drop)?)
+}
+
+/// Whether the rules in the network namespace of this thread are those that `weft-proxy init` with these `arguments`
+/// verifies. Unlike that, it makes no connections.
+pub fn compare_verified(arguments: &[&str]) -> Result<(), InitError> {
+    compare(&verified(arguments)?)
+}
+
+fn verified(arguments: &[&str]) -> Result<Settings, InvalidArgument> {
+    match arguments::parse(arguments)? {
+        (Mode::Verify, settings) => Ok(settings),
+        _ => Err(InvalidArgument::NotVerifying),
+    }
+}
+
+fn compare(settings: &Settings) -> Result<(), InitError> {
+    let installed = Installed::read(&Kernel::open()?)?;
+    let differences = installed.differences(&rules::chains(settings));
+    if differences.is_empty() { Ok(()) } else { Err(InitError::Differs(differences.join("; "))) }
+}
+
 /// Rules that cannot be read are no fault: connections show whether the redirect is there.
 fn verify(settings: &Settings) -> Result<String, InitError> {
-    let rules = match Kernel::open().and_then(|kernel| Installed::read(&kernel)) {
-        Ok(installed) => {
-            let differences = installed.differences(&rules::chains(settings));
-            if !differences.is_empty() {
-                return Err(InitError::Differs(differences.join("; ")));
-            }
-            "its rules are the right ones"
-        }
-        Err(KernelError::NotPermitted) => "its rules cannot be read without NET_ADMIN",
-        Err(error) => return Err(error.into()),
+    let rules = match compare(settings) {
+        Ok(()) => "its rules are the right ones",
+        Err(InitError::Kernel(KernelError::NotPermitted)) => "its rules cannot be read without NET_ADMIN",
+        Err(error) => return Err(error),
     };
     let targets: Vec<String> = probe::probe(settings)?.iter().map(ToString::to_string).collect();
     let seen = if targets.is_empty() {

@@ -30,6 +30,8 @@ pub mod capture;
 pub mod relay;
 // Commands of a page of the documentation, which a test runs as they stand there.
 pub mod page;
+// An API server that knows what a test says.
+pub mod api_server;
 // Pods as far as the kernel sees them.
 pub mod namespace;
 // Images that containers run: programs of this machine, the project's own, and how one is written.

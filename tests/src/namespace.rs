@@ -7,6 +7,7 @@ use std::{
     net::{SocketAddr, TcpListener, TcpStream},
     os::fd::AsFd,
     panic::resume_unwind,
+    path::{Path, PathBuf},
     process::{self, Command, Stdio},
     sync::atomic::{AtomicU32, Ordering::Relaxed},
     thread,
@@ -76,6 +77,11 @@ impl Namespace {
         Self { name }
     }
 
+    /// Where whoever may enters it.
+    pub fn path(&self) -> PathBuf {
+        Path::new("/run/netns").join(&self.name)
+    }
+
     /// Runs `ip` there, with arguments that are separated by blanks.
     pub fn ip(&self, arguments: &str) {
         let arguments: Vec<&str> = ["-n", &self.name].into_iter().chain(arguments.split(' ')).collect();
@@ -100,7 +106,7 @@ impl Namespace {
 
     /// Calls `act` there, on a thread of its own. Sockets stay where they were made.
     pub fn run<T: Send>(&self, act: impl FnOnce() -> T + Send) -> T {
-        let path = format!("/run/netns/{}", self.name);
+        let path = self.path();
         let enter = || {
             let namespace = File::open(&path)?;
             Ok(move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network))?)
@@ -108,7 +114,7 @@ impl Namespace {
         thread::scope(|scope| {
             let thread = scope.spawn(|| {
                 let entered: io::Result<()> = enter();
-                entered.unwrap_or_else(|error| panic!("{path}: {error}"));
+                entered.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
                 act()
             });
             thread.join().unwrap_or_else(|panic| resume_unwind(panic))

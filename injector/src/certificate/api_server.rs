@@ -31,6 +31,8 @@ const QUOTED_CHARS_MAX: usize = 200;
 pub struct ApiServer {
     place: Place,
     name: ServerName<'static>,
+    /// How this process calls itself (`User-Agent`).
+    agent: HeaderValue,
     tls: TlsConnector,
 }
 
@@ -71,8 +73,8 @@ pub enum RequestError {
 }
 
 impl ApiServer {
-    /// The one at `place`.
-    pub async fn at(place: Place) -> Result<Self, RequestError> {
+    /// The one at `place`, for a program that calls itself `agent`.
+    pub async fn at(place: Place, agent: &'static str) -> Result<Self, RequestError> {
         let unusable = |reason: String| RequestError::File { path: place.roots.clone(), reason };
         let text = fs::read(&place.roots).await.map_err(|error| unusable(error.to_string()))?;
         let mut roots = RootCertStore::empty();
@@ -90,7 +92,8 @@ impl ApiServer {
             .with_no_client_auth();
         let name =
             ServerName::try_from(place.host.clone()).map_err(|_| RequestError::Host(place.host.clone()))?;
-        Ok(Self { place, name, tls: TlsConnector::from(Arc::new(config)) })
+        let agent = HeaderValue::from_static(agent);
+        Ok(Self { place, name, agent, tls: TlsConnector::from(Arc::new(config)) })
     }
 
     /// The object at `path`; none if there is none.
@@ -161,8 +164,7 @@ impl ApiServer {
         headers.insert(AUTHORIZATION, bearer);
         headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(media));
-        let agent = concat!("weft-injector/", env!("CARGO_PKG_VERSION"));
-        headers.insert(USER_AGENT, HeaderValue::from_static(agent));
+        headers.insert(USER_AGENT, self.agent.clone());
         Ok(request)
     }
 

@@ -83,6 +83,9 @@ pub enum InvalidArgument {
     /// Two flags that exclude each other.
     #[error("--dry-run and --verify exclude each other")]
     TwoModes,
+    /// What is to be verified was asked for.
+    #[error("--verify is missing, so nothing of this can be left to others")]
+    NotVerifying,
     /// One port for two purposes.
     #[error("{flag}: {port} is taken by {by}")]
     Taken {

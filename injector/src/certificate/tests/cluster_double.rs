@@ -95,7 +95,7 @@ impl Double {
             secret: "weft-injector-tls".to_owned(),
             webhook_configuration: "weft-injector".to_owned(),
         };
-        Cluster::new(ApiServer::at(self.place.clone()).await.unwrap(), names)
+        Cluster::new(ApiServer::at(self.place.clone(), "weft-injector/test").await.unwrap(), names)
     }
 
     pub(super) fn place(&self) -> Place {
