@@ -120,7 +120,8 @@ async fn serve(listener: TcpListener, acceptor: TlsAcceptor, state: Arc<Mutex<St
                 let state = state.clone();
                 async move {
                     let (head, body) = request.into_parts();
-                    let body = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
+                    let body =
+                        body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
                     let request = Request::from_parts(head, body);
                     let (status, object) =
                         state.lock().unwrap_or_else(PoisonError::into_inner).answer(&request);

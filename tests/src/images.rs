@@ -35,7 +35,7 @@ pub struct Image {
 }
 
 /// All images.
-pub const IMAGES: [Image; 3] = [
+pub const IMAGES: [Image; 4] = [
     Image {
         name: "proxy",
         package: "weft-proxy",
@@ -49,6 +49,14 @@ pub const IMAGES: [Image; 3] = [
         features: &[],
         binaries: &["weft-control-plane"],
         user: NOBODY,
+    },
+    Image {
+        name: "cni",
+        package: "weft-cni",
+        features: &[],
+        binaries: &["weft-cni"],
+        // The folders that it writes to are root's.
+        user: 0,
     },
     Image {
         name: "samples",

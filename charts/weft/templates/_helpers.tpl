@@ -27,7 +27,8 @@ app.kubernetes.io/instance: {{ .root.Release.Name }}
 
 {{/* Namespaces whose pods never get a sidecar. */}}
 {{- define "weft.excludedNamespaces" -}}
-[kube-system, kube-node-lease, {{ .Release.Namespace }}]
+{{- $more := ternary .Values.cni.excludeNamespaces list (eq .Values.redirect "cni") -}}
+{{ concat (list "kube-system" "kube-node-lease" .Release.Namespace) $more | uniq | toJson }}
 {{- end }}
 
 {{/* What the pods of both components have in common. Takes the root, the component's name and its values. */}}
@@ -88,8 +89,8 @@ livenessProbe:
   timeoutSeconds: 5
 {{- end }}
 
-{{/* Objects beside the Deployment of a component. Takes the root, the component's name and its values. */}}
-{{- define "weft.companions" -}}
+{{/* The ServiceAccount of a component. */}}
+{{- define "weft.account" -}}
 apiVersion: v1
 kind: ServiceAccount
 metadata:
@@ -99,6 +100,34 @@ metadata:
     {{- include "weft.labels" . | nindent 4 }}
 # The pods that need it ask for it themselves.
 automountServiceAccountToken: false
+{{- end }}
+
+{{/* Lets in nothing but the ports of a component. */}}
+{{- define "weft.networkPolicy" -}}
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata:
+  name: {{ .component }}
+  namespace: {{ .root.Release.Namespace }}
+  labels:
+    {{- include "weft.labels" . | nindent 4 }}
+spec:
+  podSelector:
+    matchLabels:
+      {{- include "weft.selector" . | nindent 6 }}
+  policyTypes: [Ingress]
+  # From anywhere: sidecars, API servers and Prometheus have addresses that a chart cannot know.
+  ingress:
+    - ports:
+        {{- range .ports }}
+        - port: {{ . }}
+          protocol: TCP
+        {{- end }}
+{{- end }}
+
+{{/* Objects beside the Deployment of a component. Takes the root, the component's name and its values. */}}
+{{- define "weft.companions" -}}
+{{ include "weft.account" . }}
 ---
 apiVersion: policy/v1
 kind: PodDisruptionBudget
@@ -141,25 +170,7 @@ spec:
 {{- end }}
 {{- if .root.Values.networkPolicy.enabled }}
 ---
-apiVersion: networking.k8s.io/v1
-kind: NetworkPolicy
-metadata:
-  name: {{ .component }}
-  namespace: {{ .root.Release.Namespace }}
-  labels:
-    {{- include "weft.labels" . | nindent 4 }}
-spec:
-  podSelector:
-    matchLabels:
-      {{- include "weft.selector" . | nindent 6 }}
-  policyTypes: [Ingress]
-  # From anywhere: sidecars, API servers and Prometheus have addresses that a chart cannot know.
-  ingress:
-    - ports:
-        {{- range .ports }}
-        - port: {{ . }}
-          protocol: TCP
-        {{- end }}
+{{ include "weft.networkPolicy" . }}
 {{- end }}
 {{- end }}
 

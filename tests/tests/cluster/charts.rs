@@ -49,6 +49,7 @@ fn no_values_are_needed_and_nothing_optional_is_there_without_them() {
         ("MutatingWebhookConfiguration", 1),
         ("PriorityClass", 1),
         ("CustomResourceDefinition", 2),
+        ("DaemonSet", 0),
         ("Secret", 0),
         ("NetworkPolicy", 0),
         ("HorizontalPodAutoscaler", 0),
@@ -161,6 +162,61 @@ fn programs_have_no_rights_on_their_nodes() {
 }
 
 #[test]
+fn in_cni_mode_each_node_has_an_agent_that_is_root_to_its_folders_and_nothing_else() {
+    if !crate::enabled() {
+        return;
+    }
+    let objects = render(&["redirect=cni", "cni.binDir=/var/cni/bin", "cni.excludeNamespaces={storage}"]).unwrap();
+    let pod = &named(&objects, "DaemonSet", "weft-cni")["spec"]["template"]["spec"];
+    assert_eq!(pod["tolerations"], serde_json::json!([{"operator": "Exists"}]));
+    assert_eq!(pod["securityContext"]["seccompProfile"]["type"], "RuntimeDefault");
+    for field in ["hostNetwork", "hostPID", "hostIPC"] {
+        assert!(pod[field].is_null(), "{field}");
+    }
+    let [agent] = pod["containers"].as_array().unwrap().as_slice() else { panic!("{pod}") };
+    let context = &agent["securityContext"];
+    assert_eq!(context["allowPrivilegeEscalation"], false);
+    assert_eq!(context["readOnlyRootFilesystem"], true);
+    assert_eq!(context["capabilities"], serde_json::json!({"drop": ["ALL"]}));
+    // The plugin runs on the node: it must find everything under the paths that the agent knows.
+    let mounts = agent["volumeMounts"].as_array().unwrap();
+    let folder = |name: &str| {
+        let volume = pod["volumes"].as_array().unwrap().iter().find(|volume| volume["name"] == name).unwrap();
+        volume["hostPath"]["path"].clone()
+    };
+    for mount in mounts {
+        assert_eq!(mount["mountPath"], folder(mount["name"].as_str().unwrap()));
+    }
+    assert_eq!(folder("bin"), "/var/cni/bin");
+    // Who is not asked about gets no sidecar.
+    let excluded = serde_json::json!(["kube-system", "kube-node-lease", "mesh", "storage"]);
+    let webhook = &named(&objects, "MutatingWebhookConfiguration", "weft-injector")["webhooks"][0];
+    let selector = &webhook["namespaceSelector"];
+    assert_eq!(required(selector, "kubernetes.io/metadata.name", "NotIn"), Some(&excluded));
+    let arguments = agent["args"].to_string();
+    assert!(arguments.contains(r#""--exclude-namespaces","storage""#), "{arguments}");
+}
+
+#[test]
+fn an_agent_deletes_no_pods_unless_it_repairs_them_and_then_not_any() {
+    if !crate::enabled() {
+        return;
+    }
+    let verbs = |objects: &[Value]| named(objects, "ClusterRole", "weft-cni")["rules"][0]["verbs"].clone();
+    let objects = render(&["redirect=cni", "cni.repair=false"]).unwrap();
+    assert_eq!(verbs(&objects), serde_json::json!(["get"]));
+    assert_eq!(count(&objects, "ValidatingAdmissionPolicy"), 0);
+    let objects = render(&["redirect=cni"]).unwrap();
+    assert_eq!(verbs(&objects), serde_json::json!(["get", "list", "delete"]));
+    let policy = &named(&objects, "ValidatingAdmissionPolicy", "weft-cni")["spec"];
+    assert_eq!(policy["failurePolicy"], "Fail");
+    let agent = "request.userInfo.username == 'system:serviceaccount:mesh:weft-cni'";
+    assert_eq!(policy["matchConditions"][0]["expression"], agent);
+    let binding = &named(&objects, "ValidatingAdmissionPolicyBinding", "weft-cni")["spec"];
+    assert_eq!(binding["validationActions"], serde_json::json!(["Deny"]));
+}
+
+#[test]
 fn no_rule_is_for_everything_nor_for_secrets_of_others() {
     if !crate::enabled() {
         return;
@@ -188,8 +244,9 @@ fn a_value_that_cannot_be_is_refused_by_its_name() {
         return;
     }
     for (value, said) in [
-        ("redirect=cni", "redirect: cni is not available in this version"),
         ("redirect=iptables", "/redirect"),
+        ("cni.binDir=opt", "/cni/binDir"),
+        ("cni.excludeNamespaces={A}", "/cni/excludeNamespaces"),
         ("injektor.replicas=3", "'injektor' not allowed"),
         ("controlPlane.replica=3", "'replica' not allowed"),
         ("injector.replicas=0", "/injector/replicas"),
