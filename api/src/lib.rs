@@ -25,8 +25,8 @@ pub mod retry;
 pub mod circuit_breaker;
 // What all of them share.
 pub mod duration;
-pub mod names;
 pub mod object;
+pub mod names;
 pub mod ports;
 
 pub use duration::Duration;
