@@ -10,6 +10,22 @@ pub fn root_tests() -> bool {
     std::env::var("WEFT_ROOT_TESTS").is_ok_and(|value| value == "1")
 }
 
+/// Whether tests that need a cluster must run: `WEFT_CLUSTER_TESTS=1`. Otherwise they say that they were skipped.
+pub fn cluster_tests() -> bool {
+    #[expect(clippy::disallowed_methods, reason = "this module reads the environment for the others")]
+    std::env::var("WEFT_CLUSTER_TESTS").is_ok_and(|value| value == "1")
+}
+
+/// The way to a cluster that is there already: `KUBECONFIG`. Without it the tests make one of their own.
+pub fn kubeconfig() -> Option<PathBuf> {
+    std::env::var_os("KUBECONFIG").filter(|path| !path.is_empty()).map(PathBuf::from)
+}
+
+/// Where programs are looked for: `PATH`.
+pub fn path() -> String {
+    std::env::var_os("PATH").map(|path| path.to_string_lossy().into_owned()).unwrap_or_default()
+}
+
 /// Where cargo keeps the sources of other people's crates: `CARGO_HOME`, by default `.cargo` of the user.
 pub fn cargo_home() -> anyhow::Result<PathBuf> {
     let chosen = std::env::var_os("CARGO_HOME").map(PathBuf::from);

@@ -35,7 +35,7 @@ pub struct Image {
 }
 
 /// All images.
-pub const IMAGES: [Image; 4] = [
+pub const IMAGES: [Image; 5] = [
     Image {
         name: "proxy",
         package: "weft-proxy",
@@ -57,6 +57,13 @@ pub const IMAGES: [Image; 4] = [
         binaries: &["weft-cni"],
         // The folders that it writes to are root's.
         user: 0,
+    },
+    Image {
+        name: "injector",
+        package: "weft-injector",
+        features: &[],
+        binaries: &["weft-injector"],
+        user: NOBODY,
     },
     Image {
         name: "samples",
@@ -107,6 +114,9 @@ impl Builder {
     fn compile(&self, image: &Image) -> Result<()> {
         let mut cargo = Command::new(env!("CARGO"));
         cargo.current_dir(root()).env("CARGO_ENCODED_RUSTFLAGS", rust_flags()?.join("\x1f"));
+        // The compiler beside this cargo: one that is looked for by its name may be chosen anew for each dependency, by
+        // a file in its folder.
+        cargo.env("RUSTC", Path::new(env!("CARGO")).with_file_name("rustc"));
         cargo.args(["build", "--locked", "--target", TARGET, "--profile", &self.profile]);
         cargo.arg("--target-dir").arg(&self.target);
         cargo.args(["--package", image.package]);
@@ -176,7 +186,8 @@ fn rust_flags() -> Result<Vec<String>> {
     ])
 }
 
-fn root() -> PathBuf {
+/// The repository.
+pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the crate lies in the repository").to_owned()
 }
 

@@ -5,6 +5,8 @@
 //! words, because a test cannot go on without it.
 #![warn(missing_docs)]
 
+// A real Kubernetes: of the tests' own, on this machine alone, or one that is there.
+pub mod cluster;
 // The mesh: its files, its control plane and its sidecars, each a process.
 pub mod mesh;
 // What it consists of: one caller, and services with or without sidecars.

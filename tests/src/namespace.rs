@@ -106,19 +106,7 @@ impl Namespace {
 
     /// Calls `act` there, on a thread of its own. Sockets stay where they were made.
     pub fn run<T: Send>(&self, act: impl FnOnce() -> T + Send) -> T {
-        let path = self.path();
-        let enter = || {
-            let namespace = File::open(&path)?;
-            Ok(move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network))?)
-        };
-        thread::scope(|scope| {
-            let thread = scope.spawn(|| {
-                let entered: io::Result<()> = enter();
-                entered.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-                act()
-            });
-            thread.join().unwrap_or_else(|panic| resume_unwind(panic))
-        })
+        within(&self.path(), act)
     }
 
     /// The same as user `uid`, without any right of root.
@@ -154,6 +142,23 @@ impl Drop for Namespace {
         // What is left over is seen by `ip netns`; a panic within a panic would hide the test's own words.
         let _ = Command::new("ip").args(["netns", "delete", &self.name]).status();
     }
+}
+
+/// Calls `act` in the network namespace that the file `path` stands for, on a thread of its own. Sockets stay where they
+/// were made.
+pub fn within<T: Send>(path: &Path, act: impl FnOnce() -> T + Send) -> T {
+    let enter = || {
+        let namespace = File::open(path)?;
+        Ok(move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network))?)
+    };
+    thread::scope(|scope| {
+        let thread = scope.spawn(|| {
+            let entered: io::Result<()> = enter();
+            entered.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+            act()
+        });
+        thread.join().unwrap_or_else(|panic| resume_unwind(panic))
+    })
 }
 
 /// Runs a program that must succeed, and returns what it printed.

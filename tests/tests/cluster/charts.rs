@@ -134,7 +134,8 @@ fn names_follow_the_namespace_of_the_release() {
         return;
     }
     let objects = render(&[]).unwrap();
-    let config = named(&objects, "ConfigMap", "weft-injector")["data"]["config.yaml"].as_str().unwrap().to_owned();
+    let config =
+        named(&objects, "ConfigMap", "weft-injector")["data"]["config.yaml"].as_str().unwrap().to_owned();
     assert!(config.contains("address: weft-control-plane.mesh.svc:15012\n"), "{config}");
     let text = serde_json::to_string(&objects).unwrap();
     assert!(!text.contains("weft-system"), "a namespace is written down that is not the release's");
@@ -166,7 +167,8 @@ fn in_cni_mode_each_node_has_an_agent_that_is_root_to_its_folders_and_nothing_el
     if !crate::enabled() {
         return;
     }
-    let objects = render(&["redirect=cni", "cni.binDir=/var/cni/bin", "cni.excludeNamespaces={storage}"]).unwrap();
+    let objects =
+        render(&["redirect=cni", "cni.binDir=/var/cni/bin", "cni.excludeNamespaces={storage}"]).unwrap();
     let pod = &named(&objects, "DaemonSet", "weft-cni")["spec"]["template"]["spec"];
     assert_eq!(pod["tolerations"], serde_json::json!([{"operator": "Exists"}]));
     assert_eq!(pod["securityContext"]["seccompProfile"]["type"], "RuntimeDefault");
@@ -255,7 +257,10 @@ fn a_value_that_cannot_be_is_refused_by_its_name() {
         ("proxy.resources.requests.cpu=ten", "/proxy/resources/requests/cpu"),
         ("proxy.accessLog=some", "/proxy/accessLog"),
         ("monitoring.prometheusRule.objective=100", "/monitoring/prometheusRule/objective"),
-        ("controlPlane.autoscaling.minReplicas=9", "controlPlane.autoscaling.minReplicas is 9, above maxReplicas"),
+        (
+            "controlPlane.autoscaling.minReplicas=9",
+            "controlPlane.autoscaling.minReplicas is 9, above maxReplicas",
+        ),
         ("weft-crds.kinds=none", "'kinds' not allowed"),
     ] {
         // The one that only matters where there is an autoscaler.
