@@ -104,6 +104,8 @@ pub async fn run(worker: Rc<Worker>, listeners: Vec<(TcpListener, Leads)>, grace
     // What is in flight outwards has the same time, though nothing may have come in at all.
     let left = end.saturating_duration_since(Instant::now()).max(LAST_WORDS);
     let cut = cut.len() + outbound_tasks.join_all(left).await.len();
+    let left = end.saturating_duration_since(Instant::now());
+    let cut = cut + worker.tunnels.join_all(left).await.len();
     if cut > 0 {
         tracing::warn!(connections = cut, "the grace period is over: connections were cut");
     }

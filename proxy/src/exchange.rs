@@ -96,6 +96,11 @@ impl Exchange {
         }
     }
 
+    /// Which way it goes.
+    pub fn direction(&self) -> Direction {
+        self.direction
+    }
+
     /// When it came in.
     pub fn started(&self) -> Instant {
         self.started

@@ -14,7 +14,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Request, Response, header::CONTENT_TYPE, request::Parts};
+use http::{Request, Response, StatusCode, header::CONTENT_TYPE, request::Parts};
 use hyper::body::{Body, Incoming};
 use rustls::ServerConfig;
 use tokio::{net::TcpStream, time::timeout};
@@ -30,6 +30,7 @@ use crate::{
     http::{body::Watched, headers, replay::RequestBody, serve::Version, transport::Transport},
     snapshot::Port,
     telemetry::{Direction, requests::Series},
+    upgrade::Upgrade,
     upstream::{ConnectError, SendError},
     worker::Worker,
 };
@@ -125,16 +126,27 @@ pub async fn respond(
 ) -> Response<Watched<Exchange>> {
     let (mut request, body) = request.into_parts();
     let mut exchange = Exchange::begin(worker, Direction::Inbound, &request);
+    let upgrade = Upgrade::wanted(&mut request);
     exchange.tls = caller.identity.is_some();
     exchange.peer.clone_from(&caller.identity);
     exchange.requests = Some(Arc::clone(&caller.requests));
-    match forward(worker, caller, &mut exchange, &mut request, body).await {
+    match forward(worker, caller, &mut exchange, &mut request, body, upgrade.as_ref()).await {
         Ok((response, held)) => {
             let (mut response, body) = response.into_parts();
-            // A field of a response that may not be passed on is dropped, not refused.
-            let _ = headers::strip_hop_by_hop(&mut response.headers);
+            let held = match upgrade {
+                Some(upgrade) if response.status == StatusCode::SWITCHING_PROTOCOLS => {
+                    let destination = Some(caller.port.to_string().into());
+                    upgrade.switch(worker, &exchange, destination, &mut response, held);
+                    None
+                }
+                _ => {
+                    // A field of a response that may not be passed on is dropped, not refused.
+                    let _ = headers::strip_hop_by_hop(&mut response.headers);
+                    Some(held)
+                }
+            };
             speak(worker, &mut response, exchange.started());
-            exchange.respond(response.status, Some(held));
+            exchange.respond(response.status, held);
             Response::from_parts(response, Watched::upstream(body, exchange))
         }
         Err(fault) => {
@@ -152,6 +164,7 @@ async fn forward(
     exchange: &mut Exchange,
     request: &mut Parts,
     body: Incoming,
+    upgrade: Option<&Upgrade>,
 ) -> Result<(Response<Incoming>, Held), Fault> {
     let port = configuration(worker, caller.port).await?;
     if caller.identity.is_none() && !way::takes_plaintext(&port, request) {
@@ -160,14 +173,25 @@ async fn forward(
     headers::check_method(&request.method)?;
     introduce(worker, caller, request);
     // gRPC exists over HTTP/2 only, whatever the port was said to speak.
-    let version = if is_grpc(request) { Version::Http2 } else { way::spoken(&port) };
+    let version = match upgrade {
+        Some(_) => Version::Http1,
+        None if is_grpc(request) => Version::Http2,
+        None => way::spoken(&port),
+    };
     let app = caller.app.over(version);
     exchange.address = Some(app.address);
     headers::prepare(request, version)?;
+    if let Some(upgrade) = upgrade {
+        upgrade.ask(&mut request.headers);
+    }
     let body = if body.is_end_stream() { RequestBody::Empty } else { RequestBody::Once(body) };
     let request = Request::from_parts(request.clone(), body);
     let limits = &worker.shared.app_limits;
-    let (response, lease) = worker.pools.send(app, request, limits).await.map_err(|error| fault(&error))?;
+    let sent = match upgrade {
+        None => worker.pools.send(app, request, limits).await,
+        Some(_) => Box::pin(worker.pools.send_alone(app, request, limits)).await,
+    };
+    let (response, lease) = sent.map_err(|error| fault(&error))?;
     Ok((response, Held { lease, admission: None }))
 }
 
@@ -212,7 +236,7 @@ fn fault(error: &SendError) -> Fault {
         SendError::Connect(error) => connect_fault(error),
         SendError::Overflow => Fault::Overflow,
         SendError::Refused => Fault::UpstreamRefused,
-        SendError::Stale | SendError::Reset(_) => Fault::UpstreamReset,
+        SendError::Stale | SendError::Reset(_) | SendError::Unasked => Fault::UpstreamReset,
         SendError::Caller => Fault::ClientCancelled,
     }
 }

@@ -28,6 +28,7 @@ mod outbound;
 mod probe;
 // What a request or an opaque connection carries along, and what its thread has.
 mod exchange;
+mod upgrade;
 mod connection;
 mod admission;
 mod worker;

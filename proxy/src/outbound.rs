@@ -18,7 +18,8 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, Request, Response, header::RETRY_AFTER, request::Parts};
+use futures_util::future::Either;
+use http::{HeaderMap, Request, Response, StatusCode, header::RETRY_AFTER, request::Parts};
 use hyper::body::{Body, Incoming};
 use tokio::time::{sleep, timeout, timeout_at};
 use weft_api::circuit_breaker::FallbackCause;
@@ -35,11 +36,13 @@ use crate::{
         body::Watched,
         headers,
         replay::{Kept, Replay, RequestBody},
+        serve::Version,
     },
     retry::Decision,
     route::{Action, Forward, Table},
     snapshot::{Destination, Snapshot},
     telemetry::Direction,
+    upgrade::Upgrade,
     upstream::{ConnectError, SendError},
     worker::Worker,
 };
@@ -57,13 +60,24 @@ pub async fn respond(
 ) -> Response<Watched<Exchange>> {
     let (mut request, body) = request.into_parts();
     let mut exchange = Exchange::begin(worker, Direction::Outbound, &request);
-    match forward(worker, target, &mut exchange, &mut request, body).await {
+    let upgrade = Upgrade::wanted(&mut request);
+    match forward(worker, target, &mut exchange, &mut request, body, upgrade.as_ref()).await {
         Ok(Answer::Upstream(response, held)) => {
             let (mut response, body) = response.into_parts();
-            // Nothing in a response decides about it here: a field that may not be passed on is dropped, not refused.
-            let _ = headers::strip_hop_by_hop(&mut response.headers);
+            let held = match upgrade {
+                Some(upgrade) if response.status == StatusCode::SWITCHING_PROTOCOLS => {
+                    let destination = exchange.destination.clone();
+                    upgrade.switch(worker, &exchange, destination, &mut response, held);
+                    None
+                }
+                _ => {
+                    // Nothing in a response decides about it here: a field that may not be passed on is dropped, not refused.
+                    let _ = headers::strip_hop_by_hop(&mut response.headers);
+                    Some(held)
+                }
+            };
             mark(&mut response.headers, &exchange);
-            exchange.respond(response.status, Some(held));
+            exchange.respond(response.status, held);
             Response::from_parts(response, Watched::upstream(body, exchange))
         }
         Ok(Answer::Local(response)) => local(exchange, response),
@@ -100,6 +114,7 @@ async fn forward(
     exchange: &mut Exchange,
     request: &mut Parts,
     body: Incoming,
+    upgrade: Option<&Upgrade>,
 ) -> Result<Answer, Fault> {
     let table = destination(worker, target).await?;
     exchange.destination = Some(Arc::clone(&table.name));
@@ -118,7 +133,9 @@ async fn forward(
             exchange.fault = Some(Fault::BackendMissing);
             Ok(Answer::Local(response))
         }
-        Action::Forward(forward) => Tries::new(worker, forward, exchange, request, body).run().await,
+        Action::Forward(forward) => {
+            Tries { upgrade, ..Tries::new(worker, forward, exchange, request, body) }.run().await
+        }
     }
 }
 
@@ -145,6 +162,7 @@ struct Tries<'a> {
     exchange: &'a mut Exchange,
     request: &'a Parts,
     body: Option<Incoming>,
+    upgrade: Option<&'a Upgrade>,
     kept: Option<Rc<RefCell<Kept>>>,
     /// Retries that others have made of this request before it came here.
     earlier: u32,
@@ -185,6 +203,7 @@ impl<'a> Tries<'a> {
             exchange,
             request,
             body,
+            upgrade: None,
             kept: None,
             earlier,
             deadline,
@@ -275,7 +294,11 @@ impl<'a> Tries<'a> {
             Ok(request) => request,
             Err(fault) => return Try::refused(fault, Some(cluster)),
         };
-        let sending = self.worker.pools.send(&peer, request, &cluster.guard.limits);
+        let (pools, limits) = (&self.worker.pools, &cluster.guard.limits);
+        let sending = match self.upgrade {
+            None => Either::Left(pools.send(&peer, request, limits)),
+            Some(_) => Either::Right(Box::pin(pools.send_alone(&peer, request, limits))),
+        };
         let sent = match self.try_deadline(admission.sent) {
             None => Ok(sending.await),
             Some(at) => timeout_at(at.into(), sending).await,
@@ -339,7 +362,11 @@ impl<'a> Tries<'a> {
             (None, None) => RequestBody::Empty,
         };
         let mut parts = self.request.clone();
-        headers::prepare(&mut parts, admission.endpoint.peer.version)?;
+        let version = self.upgrade.map_or(admission.endpoint.peer.version, |_| Version::Http1);
+        headers::prepare(&mut parts, version)?;
+        if let Some(upgrade) = self.upgrade {
+            upgrade.ask(&mut parts.headers);
+        }
         if let Some(deadline) = self.deadline {
             deadline::tell(&mut parts.headers, deadline.saturating_duration_since(admission.sent));
         }
@@ -373,7 +400,7 @@ fn send_event(error: &SendError) -> (Event, Option<Fault>) {
         SendError::Overflow => (Event::LocalReject, Fault::Overflow),
         SendError::Refused => (Event::RefusedStream, Fault::UpstreamRefused),
         SendError::Stale => (Event::StaleConnection, Fault::UpstreamReset),
-        SendError::Reset(_) => (Event::ResetBeforeHeaders, Fault::UpstreamReset),
+        SendError::Reset(_) | SendError::Unasked => (Event::ResetBeforeHeaders, Fault::UpstreamReset),
         SendError::Caller => (Event::ClientCancelled, Fault::ClientCancelled),
     };
     (event, Some(fault))

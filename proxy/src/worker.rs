@@ -55,6 +55,8 @@ pub struct Worker {
     pub scratch: Scratch,
     /// Its tasks.
     pub tasks: Tasks,
+    /// Connections that have left HTTP.
+    pub tunnels: Tasks,
     /// Its randomness.
     pub random: RefCell<SmallRng>,
     starved_at: Cell<Option<Instant>>,
@@ -71,6 +73,7 @@ impl Worker {
             apps: Apps::default(),
             scratch: Scratch::default(),
             tasks,
+            tunnels: Tasks::new(),
             random: RefCell::new(SmallRng::seed_from_u64(seed)),
             starved_at: Cell::new(None),
         });

@@ -64,7 +64,7 @@ where
 /// Answers every request of `io` by `respond`. When `shutdown` begins to drain, what is under way ends first.
 pub async fn serve<IO, R, F, B>(io: IO, version: Version, shutdown: Shutdown, respond: R) -> hyper::Result<()>
 where
-    IO: Read + Write + Unpin + 'static,
+    IO: Read + Write + Unpin + Send + 'static,
     R: Fn(Request<Incoming>) -> F + 'static,
     F: Future<Output = Response<B>> + 'static,
     B: Body<Data = bytes::Bytes> + 'static,
@@ -84,6 +84,7 @@ where
                     .max_buf_size(HEADER_BYTES_MAX)
                     .max_headers(HEADERS_MAX)
                     .serve_connection(io, service)
+                    .with_upgrades()
             );
             tokio::select! {
                 ended = connection.as_mut() => return ended,

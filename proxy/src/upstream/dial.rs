@@ -53,13 +53,18 @@ pub(super) async fn dial(peer: &Peer) -> Result<Io, ConnectError> {
 
 /// A connection to `peer` for bytes that nobody looks at.
 pub async fn dial_opaque(peer: &Peer) -> Result<Io, ConnectError> {
+    dial_as(peer, names::ALPN_MESH_TCP).await
+}
+
+/// A connection to `peer` for something else than its pool is for: a sidecar is told so by `alpn`.
+pub(super) async fn dial_as(peer: &Peer, alpn: &[u8]) -> Result<Io, ConnectError> {
     let stream = connect(peer.address, CONNECT_TIMEOUT).await?;
     match &peer.mesh {
         None => Ok(Io::Plain(stream)),
         Some(mesh) => {
             // Next to the handshake a copy costs nothing, and most peers never need one.
             let mut config = ClientConfig::clone(&mesh.config);
-            config.alpn_protocols = vec![names::ALPN_MESH_TCP.to_vec()];
+            config.alpn_protocols = vec![alpn.to_vec()];
             handshake(peer, mesh, &Arc::new(config), stream).await
         }
     }

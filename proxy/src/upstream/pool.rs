@@ -13,17 +13,18 @@ use futures_util::{
     FutureExt,
     future::{LocalBoxFuture, Shared},
 };
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use hyper::{
     body::Incoming,
     client::conn::{TrySendError, http1, http2},
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
+use weft_api::names;
 use weft_runtime::Tasks;
 
 use super::{
     Peer,
-    dial::{ConnectError, Io, dial},
+    dial::{ConnectError, Io, dial, dial_as},
 };
 use crate::{
     breaker::limits::{Limits, Permit},
@@ -67,6 +68,9 @@ pub enum SendError {
     /// The connection or stream ended after the request, before response headers.
     #[error("{0}")]
     Reset(hyper::Error),
+    /// The peer left HTTP, which it was not asked for.
+    #[error("the peer switched protocols, unasked")]
+    Unasked,
     /// The caller's own body broke off.
     #[error("the caller's body broke off")]
     Caller,
@@ -98,8 +102,17 @@ enum Multiplexed {
     Up(Sender2),
 }
 
-/// An HTTP/1.1 connection that is busy with a response. Dropped, it is closed.
-pub struct Lease(Option<(Rc<Pool>, Sender1, Tasks)>);
+/// What a response holds of its connection.
+pub struct Lease(Held);
+
+enum Held {
+    /// Nothing: the connection is shared.
+    Nothing,
+    /// An HTTP/1.1 connection that is busy with the response. Dropped, it is closed.
+    Connection(Rc<Pool>, Sender1, Tasks),
+    /// The place of a connection that is not of the pool.
+    Place { _permit: Permit },
+}
 
 impl Pools {
     /// Pools whose connections are tasks of `tasks`.
@@ -131,6 +144,30 @@ impl Pools {
             sent => sent,
         }
         .map_err(|failed| failed.error)
+        .and_then(|sent| match sent.0.status() {
+            StatusCode::SWITCHING_PROTOCOLS => Err(SendError::Unasked),
+            _ => Ok(sent),
+        })
+    }
+
+    /// Sends `request` over an HTTP/1.1 connection of its own, which may become something else by the response.
+    pub async fn send_alone(
+        &self,
+        peer: &Peer,
+        request: Request<RequestBody>,
+        limits: &Limits,
+    ) -> Result<(Response<Incoming>, Lease), SendError> {
+        let pending = limits.pending.try_acquire().map_err(|_| SendError::Overflow)?;
+        let permit = limits.connections.try_acquire().map_err(|_| SendError::Overflow)?;
+        let io = dial_as(peer, names::ALPN_MESH_HTTP1).await.map_err(SendError::Connect)?;
+        drop(pending);
+        let (mut sender, connection) =
+            http1::Builder::new().handshake(TokioIo::new(io)).await.map_err(|error| http_failed(&error))?;
+        self.tasks.spawn_local("upstream connection", async move {
+            let _ = connection.with_upgrades().await;
+        });
+        let response = sender.try_send_request(request).await.map_err(|failed| Failed::from(failed).error)?;
+        Ok((response, Lease(Held::Place { _permit: permit })))
     }
 
     async fn send_once(
@@ -143,7 +180,7 @@ impl Pools {
             Version::Http2 => {
                 let mut sender = self.multiplexed(pool, limits).await?;
                 let response = sender.try_send_request(request).await?;
-                Ok((response, Lease(None)))
+                Ok((response, Lease(Held::Nothing)))
             }
             Version::Http1 => {
                 let mut sender = match pool.take_idle(Instant::now()) {
@@ -151,7 +188,7 @@ impl Pools {
                     None => self.dial_http1(pool, limits).await?,
                 };
                 let response = sender.try_send_request(request).await?;
-                Ok((response, Lease(Some((Rc::clone(pool), sender, self.tasks.clone())))))
+                Ok((response, Lease(Held::Connection(Rc::clone(pool), sender, self.tasks.clone()))))
             }
         }
     }
@@ -333,8 +370,8 @@ impl Pool {
 
 impl Lease {
     /// Gives the connection back after the last byte of its response.
-    pub fn finish(mut self) {
-        let Some((pool, mut sender, tasks)) = self.0.take() else { return };
+    pub fn finish(self) {
+        let Held::Connection(pool, mut sender, tasks) = self.0 else { return };
         if sender.is_ready() {
             pool.give_back(sender, Instant::now());
             return;
