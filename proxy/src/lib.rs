@@ -27,8 +27,8 @@ mod outbound;
 // Is an ejected endpoint back?
 mod probe;
 // What a request or an opaque connection carries along, and what its thread has.
-mod exchange;
 mod upgrade;
+mod exchange;
 mod connection;
 mod admission;
 mod worker;
