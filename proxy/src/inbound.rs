@@ -83,7 +83,10 @@ pub async fn enter(
     let (protocol, stream) = detect(stream, expected, patience).await?;
     let (io, way, identity) = match way::by_first_bytes(port.as_deref(), &protocol) {
         First::Mesh => {
-            let (stream, identity) = handshake(stream, tls).await?;
+            let caller = stream.get_ref().peer_addr().ok();
+            let shaken = handshake(stream, tls).await;
+            let (stream, identity) =
+                shaken.inspect_err(|_| opaque::no_handshake(worker, entrance, caller))?;
             let way = way::by_alpn(port.as_deref(), stream.get_ref().1.alpn_protocol());
             (Transport::Mesh(Box::new(stream)), way, Some(identity))
         }

@@ -1,6 +1,6 @@
 //! Bytes that are no HTTP, on their way into the application.
 
-use std::{rc::Rc, sync::Arc};
+use std::{net::SocketAddr, rc::Rc, sync::Arc};
 
 use super::{Entrance, Io, connect_fault};
 use crate::{
@@ -31,9 +31,7 @@ impl Inward {
         identity: Option<Arc<str>>,
         protocol: Protocol,
     ) -> Self {
-        let mut connection = Connection::begin(worker, Direction::Inbound, io.socket().peer_addr().ok());
-        connection.destination = Some(entrance.port.to_string().into());
-        connection.target = Some(entrance.app);
+        let mut connection = begin(worker, entrance, io.socket().peer_addr().ok());
         connection.tls = identity.is_some();
         connection.peer = identity;
         if let Protocol::Tls(hello) = protocol {
@@ -69,4 +67,16 @@ impl Inward {
         tcp::break_off(io);
         self.connection.refuse(fault);
     }
+}
+
+/// Tells of a `caller` with whom no mTLS came about: whatever was to be inside is not known.
+pub(super) fn no_handshake(worker: &Rc<Worker>, entrance: Entrance, caller: Option<SocketAddr>) {
+    begin(worker, entrance, caller).refuse(Fault::TlsFailed);
+}
+
+fn begin(worker: &Rc<Worker>, entrance: Entrance, caller: Option<SocketAddr>) -> Connection {
+    let mut connection = Connection::begin(worker, Direction::Inbound, caller);
+    connection.destination = Some(entrance.port.to_string().into());
+    connection.target = Some(entrance.app);
+    connection
 }

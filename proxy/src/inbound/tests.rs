@@ -149,6 +149,7 @@ async fn the_application_s_own_tls_passes_untouched_only_where_plaintext_does() 
         let error = own_tls(&strict).await.unwrap_err();
         assert!(error.to_string().contains("ApplicationProtocol"), "{error}");
         assert_eq!(strict.heard.get(), 0);
+        assert_eq!(strict.worker.shared.telemetry.connections.ended(), 1, "it is told of");
     };
     LocalSet::new().run_until(test).await;
 }
