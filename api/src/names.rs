@@ -85,6 +85,8 @@ pub const ANNOTATION_SKIP_INBOUND_PORTS: &str = "weft.dev/skip-inbound-ports";
 /// spoken there. SMTP (25, 587), MySQL (3306), Galera (4444), PostgreSQL (5432), Redis (6379), Elasticsearch's
 /// transport (9300), Memcached (11211).
 pub const OPAQUE_PORTS: [u16; 8] = [25, 587, 3306, 4444, 5432, 6379, 9300, 11211];
+/// Path of a gRPC health check, which the kubelet's gRPC probes ask for by `POST` (grpc.health.v1).
+pub const PATH_GRPC_HEALTH: &str = "/grpc.health.v1.Health/Check";
 /// Container of the sidecar in a pod: its presence says that the pod is of the mesh.
 pub const CONTAINER_PROXY: &str = "weft-proxy";
 /// Init container that installs the redirect of a pod, or checks it.

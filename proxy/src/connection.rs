@@ -49,7 +49,8 @@ impl Connection {
             direction,
             started: Instant::now(),
             time: SystemTime::now(),
-            caller,
+            // A socket for both families shows IPv4 inside of IPv6.
+            caller: caller.map(|caller| (caller.ip().to_canonical(), caller.port()).into()),
             target: None,
             server_name: None,
             destination: None,

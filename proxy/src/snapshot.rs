@@ -99,7 +99,7 @@ pub struct HttpPort {
     pub plaintext: bool,
     /// Which HTTP the application was said to speak.
     pub version: Version,
-    /// Paths that `GET` without mTLS may ask for all the same: probes of the kubelet.
+    /// Paths that `GET` without mTLS may ask for all the same, and a gRPC health check by `POST`: probes of the kubelet.
     pub probes: Vec<String>,
 }
 

@@ -1,6 +1,6 @@
 """A gRPC server that answers what it was sent: a real one, which knows nothing of a mesh.
 
-python3 grpc_server.py PORT
+python3 grpc_server.py [ADDRESS:]PORT
 """
 
 import sys
@@ -42,7 +42,7 @@ def main(port):
     }
     server = grpc.server(ThreadPoolExecutor(max_workers=8))
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
-    server.add_insecure_port(f"0.0.0.0:{port}")
+    server.add_insecure_port(port if ":" in port else f"0.0.0.0:{port}")
     server.start()
     print("serving", flush=True)
     server.wait_for_termination()

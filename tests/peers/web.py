@@ -1,6 +1,6 @@
 """A web server that tells what it saw of each request: HTTP/1.1 and HTTP/2, plain or by TLS of its own.
 
-python3 web.py PORT NAME [CERTIFICATE KEY]
+python3 web.py [ADDRESS:]PORT NAME [CERTIFICATE KEY]
 """
 
 import asyncio
@@ -53,7 +53,7 @@ async def talk(receive, send):
 
 async def main(port, name, certificate=None, key=None):
     config = Config()
-    config.bind = [f"0.0.0.0:{port}"]
+    config.bind = [port if ":" in port else f"0.0.0.0:{port}"]
     config.certfile, config.keyfile = certificate, key
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)

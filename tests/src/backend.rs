@@ -2,7 +2,7 @@
 
 use std::{
     collections::VecDeque,
-    net::{Ipv4Addr, SocketAddr},
+    net::{self, Ipv4Addr, SocketAddr},
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll},
@@ -113,6 +113,16 @@ impl Backend {
     /// Starts an application that speaks one version of HTTP.
     pub async fn start(name: &'static str, version: Version, always: Reply) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("loopback has free ports");
+        Self::accepting(listener, name, version, always)
+    }
+
+    /// The same where somebody listens already, such as in a pod.
+    pub fn at(listener: net::TcpListener, name: &'static str, version: Version, always: Reply) -> Self {
+        let listener = listener.set_nonblocking(true).and_then(|()| TcpListener::from_std(listener));
+        Self::accepting(listener.expect("it listens"), name, version, always)
+    }
+
+    fn accepting(listener: TcpListener, name: &'static str, version: Version, always: Reply) -> Self {
         let address = listener.local_addr().expect("it listens");
         let script = Script { first: VecDeque::new(), always, seen: Vec::new() };
         let state = Arc::new(State { name, script: Mutex::new(script) });

@@ -17,8 +17,10 @@ use socket2::{Domain, Protocol, Socket, Type};
 const ETH_P_ALL: u16 = 0x0003;
 /// Header of an Ethernet frame, which loopback has too.
 const ETHERNET_BYTES: usize = 14;
-/// TCP, in the header of an IPv4 packet.
+/// TCP, in the header of an IP packet.
 const TCP: u8 = 6;
+/// Header of an IPv6 packet without extensions, as those with TCP are.
+const IPV6_BYTES: usize = 40;
 
 /// A capture that runs. Dropped, it stops.
 pub struct Capture {
@@ -33,7 +35,7 @@ pub struct Segment {
 }
 
 impl Capture {
-    /// Begins to read every packet of the machine. Fails without the right to.
+    /// Begins to read every packet of the network namespace. Fails without the right to.
     pub fn start() -> io::Result<Self> {
         let socket =
             Socket::new(Domain::PACKET, Type::RAW, Some(Protocol::from(i32::from(ETH_P_ALL.to_be()))))?;
@@ -78,14 +80,19 @@ fn read(mut socket: Socket, stopped: &AtomicBool) -> Vec<Segment> {
     }
 }
 
-/// The TCP segment in an Ethernet frame with IPv4 (RFC 791, 3.1; RFC 9293, 3.1).
+/// The TCP segment in an Ethernet frame with IPv4 or IPv6 (RFC 791, 3.1; RFC 8200, 3; RFC 9293, 3.1).
 fn segment(frame: &[u8]) -> Option<Segment> {
     let packet = frame.get(ETHERNET_BYTES..)?;
     let first = *packet.first()?;
-    if first >> 4 != 4 || *packet.get(9)? != TCP {
+    let (protocol_at, header_bytes) = match first >> 4 {
+        4 => (9, usize::from(first & 0x0f) * 4),
+        6 => (6, IPV6_BYTES),
+        _ => return None,
+    };
+    if *packet.get(protocol_at)? != TCP {
         return None;
     }
-    let segment = packet.get(usize::from(first & 0x0f) * 4..)?;
+    let segment = packet.get(header_bytes..)?;
     let port = |at: usize| Some(u16::from_be_bytes([*segment.get(at)?, *segment.get(at + 1)?]));
     let header_bytes = usize::from(*segment.get(12)? >> 4) * 4;
     Some(Segment { ports: [port(0)?, port(2)?], payload: segment.get(header_bytes..)?.to_vec() })

@@ -13,6 +13,9 @@ pub mod mesh;
 pub mod plan;
 // Objects as people write them.
 pub mod manifest;
+// A mesh of pods, as far as the kernel knows what pods are.
+pub mod pods;
+pub mod namespace;
 // A process with its log.
 pub mod process;
 // What a program tells of itself.
@@ -34,8 +37,6 @@ pub mod relay;
 pub mod page;
 // An API server that knows what a test says.
 pub mod api_server;
-// Pods as far as the kernel sees them.
-pub mod namespace;
 // Images that containers run: programs of this machine, the project's own, and how one is written.
 pub mod peers;
 pub mod images;

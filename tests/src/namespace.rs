@@ -71,7 +71,8 @@ impl Pod {
 }
 
 impl Namespace {
-    fn make(what: &str) -> Self {
+    /// A new one, named after what it is.
+    pub fn make(what: &str) -> Self {
         let name = format!("weft-test-{}-{}-{what}", process::id(), MADE.fetch_add(1, Relaxed));
         command("ip", &["netns", "add", &name], "");
         Self { name }
@@ -80,6 +81,11 @@ impl Namespace {
     /// Where whoever may enters it.
     pub fn path(&self) -> PathBuf {
         Path::new("/run/netns").join(&self.name)
+    }
+
+    /// Its name, as `ip netns` shows it.
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// Runs `ip` there, with arguments that are separated by blanks.

@@ -69,6 +69,21 @@ pub fn archive() -> Result<Archive> {
     Ok(Archive { path, digest })
 }
 
+/// A Python on this machine that has the packages of `tests/peers/requirements.txt`.
+///
+/// # Errors
+/// If Python is not installed, or its packages cannot be had.
+pub fn interpreter() -> Result<PathBuf> {
+    let folder = target_folder()?.join("peers");
+    fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    // Several tests may be the first.
+    let lock = folder.join("venv.lock");
+    let lock = fs::File::create(&lock).with_context(|| lock.display().to_string())?;
+    lock.lock().context("cannot wait for whoever installs Python's packages")?;
+    python_packages(&folder)?;
+    Ok(folder.join("venv/bin/python3"))
+}
+
 /// The scripts, and what they need of others.
 fn sources() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("peers")

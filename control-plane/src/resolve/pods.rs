@@ -19,8 +19,6 @@ use crate::store::{Finding, ObjectKind, ObjectName, Reason, Store};
 
 /// Ports of one pod that an annotation can make opaque though nobody else speaks of them: each is a filter chain.
 const OPAQUE_PORTS_MAX: usize = 256;
-/// What a gRPC probe asks (grpc.health.v1).
-const GRPC_HEALTH_CHECK: &str = "/grpc.health.v1.Health/Check";
 /// Ports of the sidecar itself: nobody is led through it to these.
 const OWN_PORTS: [u16; 3] = [names::INBOUND_PORT, names::OUTBOUND_PORT, names::ADMIN_PORT];
 
@@ -252,11 +250,11 @@ fn view(facts: Facts, led: BTreeMap<u16, Protocol>, findings: &mut Vec<Finding>)
 /// looked into, and one by a connection alone is content with the sidecar's.
 fn probed(container: &Container, probe: &Probe) -> Option<(u16, String)> {
     if let Some(health) = &probe.grpc {
-        return Some((health.port, GRPC_HEALTH_CHECK.to_owned()));
+        return Some((health.port, names::PATH_GRPC_HEALTH.to_owned()));
     }
     let get = probe.http_get.as_ref().filter(|get| get.scheme == Scheme::Http && get.host.is_empty())?;
-    // What comes after the path is no part of it. The kubelet puts a `/` before a path that has none.
-    let path = get.path.split(['?', '#']).next().unwrap_or_default();
+    // A fragment is never sent. The kubelet puts a `/` before a path that has none.
+    let path = get.path.split('#').next().unwrap_or_default();
     let slash = if path.starts_with('/') { "" } else { "/" };
     Some((container.port(&get.port)?, format!("{slash}{path}")))
 }

@@ -87,7 +87,9 @@ pub fn by_alpn(port: Option<&Port>, alpn: Option<&[u8]>) -> Way {
 /// Whether `request` may come without mTLS.
 pub fn takes_plaintext(port: &Port, request: &Parts) -> bool {
     let is_probe = |path: &String| {
-        request.method == Method::GET
+        // Of the kubelet's two kinds of requests the one for gRPC is a call.
+        let method = if path == names::PATH_GRPC_HEALTH { Method::POST } else { Method::GET };
+        request.method == method
             && request.uri.path_and_query().is_some_and(|asked| asked.as_str() == path.as_str())
     };
     match &port.http {

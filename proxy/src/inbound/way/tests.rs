@@ -62,9 +62,13 @@ fn without_rules_nothing_passes() {
 }
 
 #[test]
-fn a_probe_is_a_get_of_exactly_its_path() {
-    let port = Port { http: Some(http(false, &["/healthz", "/ready?full=1"])), opaque: None };
+fn a_probe_is_a_get_of_exactly_its_path_or_a_call_of_grpc() {
+    let paths = ["/healthz", "/ready?full=1", "/grpc.health.v1.Health/Check"];
+    let port = Port { http: Some(http(false, &paths)), opaque: None };
     for (method, uri, taken) in [
+        (Method::POST, "/grpc.health.v1.Health/Check", true),
+        (Method::GET, "/grpc.health.v1.Health/Check", false),
+        (Method::POST, "/grpc.health.v1.Health/Watch", false),
         (Method::GET, "/healthz", true),
         (Method::GET, "http://10.0.0.1:8080/healthz", true),
         (Method::GET, "/ready?full=1", true),

@@ -1,0 +1,358 @@
+//! A mesh of pods without Kubernetes: a node with a bridge, and on it pods that are network namespaces, each with the
+//! redirect that `weft-proxy init` installs and a sidecar as user 2112. Service addresses need nobody who leads there:
+//! the redirect takes the connections, and the sidecar knows what is meant. Only root may make them; dropped, they are
+//! gone.
+
+// Objects, as an API server would give them.
+mod objects;
+
+use std::{
+    collections::BTreeMap,
+    fs::{self, File, Permissions},
+    io,
+    net::{IpAddr, SocketAddr, TcpListener},
+    os::{fd::AsRawFd, unix::fs::PermissionsExt},
+    path::Path,
+    process::{Command, Output, Stdio},
+    thread,
+    time::{Duration, SystemTime},
+};
+
+use serde_json::json;
+use tempfile::TempDir;
+use tokio::{net::TcpStream, runtime::Handle};
+use weft_api::{
+    bootstrap::{AccessLog, Bootstrap, ControlPlane, MeshHttp, Transparent, Workload},
+    names,
+    object::DEFAULT_NAMESPACE,
+};
+use weft_identity::token::{LocalIssuer, Workload as Claim};
+use weft_proxy::redirect;
+
+use crate::{
+    client::{Connection, Version, request},
+    namespace::{APP, FAR, Namespace},
+    patience::until,
+    process::Process,
+};
+
+pub use objects::{PodPlan, ServicePlan};
+
+/// Addresses of the node on its bridge. Others on it have the same ones less their last number.
+const NODE: [&str; 2] = ["10.66.0.1", "fd66::1"];
+/// Name of the control plane's process, which runs on the node.
+const CONTROL_PLANE: &str = "control-plane";
+const CONTROL_PLANE_ADMIN: u16 = 15014;
+/// File with the roots of the mesh, for sidecars.
+const ROOTS: &str = "roots.pem";
+/// Life of a token: longer than any test.
+const TOKEN_LIFETIME: Duration = Duration::from_hours(1);
+
+/// A family of addresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Family {
+    /// IPv4.
+    V4,
+    /// IPv6.
+    V6,
+}
+
+impl Family {
+    /// Both.
+    pub const ALL: [Family; 2] = [Family::V4, Family::V6];
+}
+
+/// A node with its pods. If a test fails, the logs of all processes are shown.
+pub struct Cluster {
+    /// First, so that the processes end before their namespaces and their folder are removed.
+    processes: BTreeMap<String, Process>,
+    node: Namespace,
+    pods: BTreeMap<&'static str, Namespace>,
+    services: Vec<ServicePlan>,
+    plans: Vec<PodPlan>,
+    folder: TempDir,
+    issuer: LocalIssuer,
+    /// Held open, so that users can start it that may not look into the folders above it.
+    program: File,
+}
+
+impl Cluster {
+    /// Starts everything, and waits until all sidecars are ready.
+    pub async fn start(program: &str, pods: Vec<PodPlan>, services: Vec<ServicePlan>) -> Self {
+        let program = File::open(program).unwrap_or_else(|error| panic!("{program}: {error}"));
+        let mut cluster = Self {
+            processes: BTreeMap::new(),
+            node: Namespace::make("node"),
+            pods: BTreeMap::new(),
+            services,
+            plans: pods,
+            folder: tempfile::tempdir().expect("a temporary folder can be made"),
+            issuer: LocalIssuer::create().expect("there is randomness for a key"),
+            program,
+        };
+        cluster.lay_cables();
+        cluster.write_objects();
+        cluster.start_control_plane();
+        cluster.until_ready(CONTROL_PLANE, at(NODE[0], CONTROL_PLANE_ADMIN)).await;
+        cluster.hand_out_roots();
+        let meshed: Vec<_> = cluster.plans.iter().filter(|plan| plan.meshed).cloned().collect();
+        for plan in &meshed {
+            cluster.start_sidecar(plan);
+        }
+        for plan in &meshed {
+            let admin = SocketAddr::new(cluster.address(plan.name, Family::V4), names::ADMIN_PORT);
+            cluster.until_ready(plan.name, admin).await;
+        }
+        cluster
+    }
+
+    /// The node, which is also where the kubelet and the world outside are.
+    pub fn node(&self) -> &Namespace {
+        &self.node
+    }
+
+    /// A pod.
+    pub fn pod(&self, name: &str) -> &Namespace {
+        self.pods.get(name).unwrap_or_else(|| panic!("there is no pod {name}"))
+    }
+
+    /// Address of a pod.
+    pub fn address(&self, pod: &str, family: Family) -> IpAddr {
+        let index = self.plans.iter().position(|plan| plan.name == pod);
+        objects::pod_address(index.unwrap_or_else(|| panic!("there is no pod {pod}")), family)
+    }
+
+    /// Address of a service, which leads to its pods by the same family.
+    pub fn service(&self, service: &str, family: Family) -> IpAddr {
+        let index = self.services.iter().position(|plan| plan.name == service);
+        objects::service_address(index.unwrap_or_else(|| panic!("there is no service {service}")), family)
+    }
+
+    /// Listens in a pod on all addresses of both families, as its application.
+    pub fn listen(&self, pod: &str, port: u16) -> TcpListener {
+        let listener = self.pod(pod).run_as(APP, || TcpListener::bind(("::", port)));
+        listener.unwrap_or_else(|error| panic!("port {port} in {pod}: {error}"))
+    }
+
+    /// Connects from a pod, as its application.
+    pub fn connect(&self, pod: &str, to: SocketAddr) -> io::Result<TcpStream> {
+        from(self.pod(pod), to)
+    }
+
+    /// Connects from the node, as the kubelet does.
+    pub fn connect_from_node(&self, to: SocketAddr) -> io::Result<TcpStream> {
+        from(&self.node, to)
+    }
+
+    /// Starts a program in a pod that goes on running. It ends with the cluster.
+    pub fn spawn(&mut self, pod: &'static str, name: &str, program: &str, arguments: &[&str]) {
+        let log = self.folder.path().join(format!("{name}.log"));
+        let (handle, namespace) = (Handle::current(), self.pod(pod));
+        let process = namespace.run(|| {
+            let _runtime = handle.enter();
+            Process::start(name, program, arguments, &log, &log)
+        });
+        self.processes.insert(name.to_owned(), process);
+    }
+
+    /// Runs a program in a pod to its end, with `input`.
+    pub async fn run(&self, pod: &str, program: &str, arguments: &[&str], input: Vec<u8>) -> Output {
+        let mut command = Command::new(program);
+        command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let child = self.pod(pod).run(|| command.spawn());
+        let mut child = child.unwrap_or_else(|error| panic!("{program}: {error}"));
+        // Two pipes that are full at once would wait for each other.
+        let stdin = child.stdin.take();
+        let writer = thread::spawn(move || stdin.map(|mut stdin| io::Write::write_all(&mut stdin, &input)));
+        let ended = tokio::task::spawn_blocking(move || child.wait_with_output()).await;
+        // Who has not read its input to the end says why in its output.
+        let _ = writer.join();
+        ended.expect("waiting does not panic").unwrap_or_else(|error| panic!("{program}: {error}"))
+    }
+
+    /// The access log of a sidecar: every line so far, whole ones only.
+    pub fn access_log(&self, pod: &str) -> Vec<serde_json::Value> {
+        let path = self.folder.path().join(format!("{pod}.access.jsonl"));
+        let text = fs::read_to_string(path).unwrap_or_default();
+        let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
+        let lines = whole.lines().map(serde_json::from_str);
+        lines.map(|line| line.unwrap_or_else(|error| panic!("access log of {pod}: {error}"))).collect()
+    }
+
+    /// The node's bridge, and a cable from it to each pod.
+    fn lay_cables(&mut self) {
+        self.node.ip("link set lo up");
+        self.node.ip("link add br0 type bridge forward_delay 0");
+        self.node.ip("link set br0 up");
+        self.node.ip(&format!("address add {}/24 dev br0", NODE[0]));
+        self.node.ip(&format!("address add {}/64 dev br0 nodad", NODE[1]));
+        for address in FAR {
+            self.node.ip(&format!("address add {address} dev lo"));
+        }
+        for (index, plan) in self.plans.iter().enumerate() {
+            let pod = Namespace::make(plan.name);
+            self.node.ip(&format!("link add pod{index} type veth peer name eth0 netns {}", pod.name()));
+            self.node.ip(&format!("link set pod{index} master br0 up"));
+            pod.ip("link set lo up");
+            pod.ip("link set eth0 up");
+            pod.ip(&format!("address add {}/24 dev eth0", objects::pod_address(index, Family::V4)));
+            pod.ip(&format!("address add {}/64 dev eth0 nodad", objects::pod_address(index, Family::V6)));
+            pod.ip(&format!("route add default via {}", NODE[0]));
+            pod.ip(&format!("-6 route add default via {}", NODE[1]));
+            if plan.meshed {
+                let done = pod.run(|| redirect::init(&[]));
+                done.unwrap_or_else(|error| panic!("weft-proxy init in {}: {error}", plan.name));
+            }
+            self.pods.insert(plan.name, pod);
+        }
+    }
+
+    /// For all users: sidecars run as one of their own.
+    fn write_objects(&self) {
+        let root = self.folder.path();
+        open_to_all(root);
+        let files = root.join("files");
+        fs::create_dir(&files).unwrap_or_else(|error| panic!("{}: {error}", files.display()));
+        for (index, plan) in self.plans.iter().enumerate() {
+            write(&files.join(format!("pod-{}.yaml", plan.name)), &plan.document(index));
+        }
+        for (index, plan) in self.services.iter().enumerate() {
+            write(&files.join(format!("service-{}.yaml", plan.name)), &plan.documents(index, &self.plans));
+        }
+    }
+
+    fn start_control_plane(&mut self) {
+        let root = self.folder.path();
+        let (public_key, authority) = (root.join("tokens.pub"), root.join("authority"));
+        write(&public_key, &self.issuer.public_key_pem());
+        fs::create_dir(&authority).unwrap_or_else(|error| panic!("{}: {error}", authority.display()));
+        let config = json!({
+            "listen": at(NODE[0], names::XDS_PORT),
+            "admin": at(NODE[0], CONTROL_PLANE_ADMIN),
+            "source": { "directory": root.join("files") },
+            "authority": { "directory": authority },
+            "authentication": { "localIssuer": { "publicKey": public_key } },
+        });
+        let path = root.join("control-plane.json");
+        write(&path, &config.to_string());
+        let arguments = ["control-plane", "--config", &path.display().to_string(), "--with-parent"];
+        let process = self.process(&self.node, None, CONTROL_PLANE, &arguments);
+        self.processes.insert(CONTROL_PLANE.to_owned(), process);
+    }
+
+    fn hand_out_roots(&self) {
+        let root = self.folder.path();
+        let bundle = root.join("authority").join("bundle.pem");
+        let roots =
+            fs::read_to_string(&bundle).unwrap_or_else(|error| panic!("{}: {error}", bundle.display()));
+        write(&root.join(ROOTS), &roots);
+    }
+
+    fn start_sidecar(&mut self, plan: &PodPlan) {
+        let root = self.folder.path();
+        let account = plan.account();
+        let claim = Claim {
+            namespace: DEFAULT_NAMESPACE.to_owned(),
+            service_account: account.clone(),
+            pod: plan.name.to_owned(),
+            pod_uid: plan.name.to_owned(),
+        };
+        let issued = self.issuer.issue(&claim, names::TOKEN_AUDIENCE, TOKEN_LIFETIME, SystemTime::now());
+        let token = root.join(format!("{}.token", plan.name));
+        write(&token, &issued.expect("the issuer's key can sign"));
+        let trust_domain = names::DEFAULT_TRUST_DOMAIN;
+        let (system, control_plane_account) = (names::SYSTEM_NAMESPACE, names::CONTROL_PLANE_ACCOUNT);
+        let bootstrap = Bootstrap {
+            workload: Workload {
+                namespace: DEFAULT_NAMESPACE.to_owned(),
+                name: plan.name.to_owned(),
+                service_account: account,
+            },
+            trust_domain: trust_domain.to_owned(),
+            control_plane: ControlPlane {
+                address: at(NODE[0], names::XDS_PORT).to_string(),
+                identity: format!("spiffe://{trust_domain}/ns/{system}/sa/{control_plane_account}"),
+                trust_bundle: root.join(ROOTS),
+                token,
+            },
+            admin: at("0.0.0.0", names::ADMIN_PORT),
+            inbound: Vec::new(),
+            outbound: Vec::new(),
+            transparent: Some(Transparent::default()),
+            workers: Some(1),
+            mesh_http: MeshHttp::default(),
+            access_log: AccessLog::All,
+            drain: weft_api::Duration::from_secs(5),
+        };
+        let path = root.join(format!("{}.json", plan.name));
+        write(&path, &serde_json::to_string(&bootstrap).expect("a bootstrap is JSON"));
+        let arguments = ["proxy", "--bootstrap", &path.display().to_string(), "--with-parent"];
+        let process = self.process(self.pod(plan.name), Some(names::PROXY_UID), plan.name, &arguments);
+        self.processes.insert(plan.name.to_owned(), process);
+    }
+
+    /// Starts the program under test in a namespace, as a user.
+    fn process(&self, namespace: &Namespace, uid: Option<u32>, name: &str, arguments: &[&str]) -> Process {
+        let program = format!("/proc/self/fd/{}", self.program.as_raw_fd());
+        let files = ["access.jsonl", "log"].map(|end| self.folder.path().join(format!("{name}.{end}")));
+        for file in &files {
+            write(file, "");
+        }
+        let handle = Handle::current();
+        let start = || {
+            let _runtime = handle.enter();
+            Process::start(name, &program, arguments, &files[0], &files[1])
+        };
+        match uid {
+            Some(uid) => namespace.run_as(uid, start),
+            None => namespace.run(start),
+        }
+    }
+
+    async fn until_ready(&self, name: &str, admin: SocketAddr) {
+        until(&format!("{name} is ready"), async || {
+            let stream = self.connect_from_node(admin).ok()?;
+            let mut connection = Connection::over(stream, Version::Http1).await.ok()?;
+            let answer = connection.send(request(http::Method::GET, "/ready")).await.ok()?;
+            answer.status.is_success().then_some(())
+        })
+        .await;
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        if !thread::panicking() {
+            return;
+        }
+        for process in self.processes.values() {
+            eprintln!("{}", process.last_words());
+        }
+        for plan in self.plans.iter().filter(|plan| plan.meshed) {
+            let lines = self.access_log(plan.name);
+            let last = &lines[lines.len().saturating_sub(3)..];
+            eprintln!("--- last access of {}: {}", plan.name, serde_json::Value::from(last.to_vec()));
+        }
+    }
+}
+
+fn from(namespace: &Namespace, to: SocketAddr) -> io::Result<TcpStream> {
+    let stream = namespace.connect(APP, to)?;
+    stream.set_nonblocking(true)?;
+    TcpStream::from_std(stream)
+}
+
+fn at(address: &str, port: u16) -> SocketAddr {
+    SocketAddr::new(address.parse().unwrap_or_else(|error| panic!("{address}: {error}")), port)
+}
+
+/// Writes a file that everybody may read and write.
+fn write(path: &Path, text: &str) {
+    fs::write(path, text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    open_to_all(path);
+}
+
+fn open_to_all(path: &Path) {
+    let opened = fs::set_permissions(path, Permissions::from_mode(0o777));
+    opened.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+}
