@@ -4,8 +4,12 @@
 //! holds the stream carries them.
 #![warn(missing_docs)]
 
-// The two halves of a stream.
+// The control plane's half of a stream: told what is new, or told everything each time;
 pub mod publisher;
+pub mod world_publisher;
+// and what both have in common.
+pub mod publish;
+// The proxy's half.
 pub mod subscriber;
 // Their words.
 pub mod metadata;
@@ -35,6 +39,8 @@ pub use generated::{
     google::{protobuf, rpc},
 };
 pub use kind::Kind;
-pub use publisher::{Catalog, Publisher};
+pub use publish::{Catalog, Publish};
+pub use publisher::Publisher;
 pub use subscriber::Subscriber;
 pub use version::Version;
+pub use world_publisher::WorldPublisher;

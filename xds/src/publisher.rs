@@ -1,4 +1,5 @@
-//! The control plane's half: what one subscriber wants, what it was told, and what it has to be told next.
+//! The control plane's half of an incremental stream: what one subscriber wants, what it was told, and what it has to
+//! be told next.
 //!
 //! One publisher lives as long as its stream. At most one response of a kind is in flight; the next is made from the
 //! newest state when the answer comes, so a slow subscriber skips what it missed. What is told about a name always
@@ -6,12 +7,9 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    iter,
-    sync::Arc,
+    iter, mem,
     time::Instant,
 };
-
-use bytes::Bytes;
 
 use crate::{
     generated::{
@@ -20,45 +18,16 @@ use crate::{
     },
     kind::Kind,
     metadata,
-    subscriber::{ANSWER_TIMEOUT, IDENTITY},
+    publish::{
+        Catalog, Handled, NAME_BYTES_MAX, NAMES_MAX, ProtocolError, Publish, RESPONSE_BYTES_MAX, Refusal,
+        Resource, SyncState, WILDCARD,
+    },
+    subscriber::IDENTITY,
     version::Version,
 };
 
-/// Most names of one kind that one stream may subscribe to: a proxy whose application talks to all of a large mesh.
-pub const NAMES_MAX: usize = 16_384;
-/// Longest name, in bytes: a DNS name of 253 and room for what surrounds it.
-pub const NAME_BYTES_MAX: usize = 512;
 /// Longest version that is kept, in bytes. Whoever holds a longer one is answered as if it held nothing.
 const VERSION_BYTES_MAX: usize = 256;
-/// A response is cut after this many bytes of resources; what is left follows its acknowledgement. Receivers take
-/// messages up to 4 MiB, so one resource may be almost 3 MiB.
-pub const RESPONSE_BYTES_MAX: usize = 1024 * 1024;
-/// Most refused resources that are kept of one response.
-const REFUSALS_MAX: usize = 64;
-/// Longest reason that is kept of one refusal, in characters.
-const REASON_CHARS_MAX: usize = 1_024;
-
-/// Everything there is to publish, as one subscriber may see it.
-pub trait Catalog {
-    /// The resource that bears this name or this alias. A name belongs to one resource at a time.
-    fn get(&self, kind: Kind, name: &str) -> Option<Arc<Resource>>;
-
-    /// When anything last changed, made to ascend. No resource is of a later generation.
-    fn generation(&self) -> u64;
-}
-
-/// A resource as it is published. It is encoded once, and all subscribers share the bytes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Resource {
-    /// Its own name.
-    pub name: String,
-    /// Other names under which it may be subscribed to.
-    pub aliases: Vec<String>,
-    /// Version of `body`.
-    pub version: Version,
-    /// The encoded message of the kind.
-    pub body: Bytes,
-}
 
 /// One subscriber's stream.
 #[derive(Debug, Default)]
@@ -69,56 +38,13 @@ pub struct Publisher {
     nonce: u64,
 }
 
-/// What one request led to.
-#[derive(Debug, Default, PartialEq)]
-pub struct Handled {
-    /// What to send, in the order of application.
-    pub responses: Vec<DeltaDiscoveryResponse>,
-    /// What the subscriber refused, if this was a refusal.
-    pub refusal: Option<Refusal>,
-}
-
-/// A negative acknowledgement. The subscriber goes on with the last good resources.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refusal {
-    /// The kind of what was refused.
-    pub kind: Kind,
-    /// The refused resources with the reasons, where the subscriber named them as docs/xds.md says.
-    pub resources: Vec<(String, String)>,
-    /// What the subscriber said, in full unless it is very long.
-    pub message: String,
-}
-
-/// How far one kind has come with this subscriber.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct SyncState {
-    /// The catalog's generation that was sent last.
-    pub sent: Option<u64>,
-    /// The catalog's generation that was acknowledged last, be it with a refusal.
-    pub acked: Option<u64>,
-    /// Since when an acknowledgement is awaited.
-    pub awaiting: Option<Instant>,
-    /// The last refusal on this stream, until a later response is taken whole.
-    pub refusal: Option<Refusal>,
-}
-
-/// What a subscriber must not send. End the stream with `INVALID_ARGUMENT`.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ProtocolError {
-    /// A type that is not served.
-    #[error("type `{0:.200}` is not served")]
-    UnknownType(String),
-    /// More subscriptions than a stream may hold.
-    #[error("more than {NAMES_MAX} names of {0:?} on one stream: unsubscribe from what is not needed")]
-    TooManyNames(Kind),
-    /// A name that is longer than any resource's.
-    #[error("name `{0:.100}…` is longer than {NAME_BYTES_MAX} bytes")]
-    NameTooLong(String),
-}
-
 /// One kind on one stream.
 #[derive(Debug, Default)]
 struct Session {
+    /// A first request has come.
+    begun: bool,
+    /// Everything is subscribed to.
+    wildcard: bool,
     subscriptions: BTreeMap<String, Subscription>,
     /// Names to look at when the next response is made.
     due: BTreeSet<String>,
@@ -135,6 +61,8 @@ struct Subscription {
     owed: bool,
     /// What was told last was refused.
     refused: bool,
+    /// Nobody named it: it is there for a wildcard's sake.
+    implied: bool,
 }
 
 /// A response that is not acknowledged yet.
@@ -149,80 +77,6 @@ impl Publisher {
     /// A publisher for a new stream.
     pub fn new() -> Self {
         Self::default()
-    }
-
-    /// Takes a request in: a change of subscriptions, an acknowledgement, or both.
-    ///
-    /// `catalog` must already hold what the request itself asks to be made, such as a certificate for the CSR in it.
-    pub fn handle(
-        &mut self,
-        request: DeltaDiscoveryRequest,
-        now: Instant,
-        catalog: &impl Catalog,
-    ) -> Result<Handled, ProtocolError> {
-        let Some(kind) = Kind::from_type_url(&request.type_url) else {
-            return Err(ProtocolError::UnknownType(request.type_url));
-        };
-        let session = &mut self.sessions[kind as usize];
-        let refusal = session.acknowledge(kind, &request.response_nonce, request.error_detail);
-        for name in &request.resource_names_unsubscribe {
-            session.subscriptions.remove(name);
-            session.due.remove(name);
-        }
-        let csr = kind == Kind::Secret && request.node.as_ref().and_then(metadata::csr).is_some();
-        for name in request.resource_names_subscribe {
-            let held = request.initial_resource_versions.get(&name);
-            let held = held.filter(|text| text.len() <= VERSION_BYTES_MAX).map(|text| Version::parse(text));
-            let owed = csr && name == IDENTITY;
-            session.subscribe(kind, name, held, owed)?;
-        }
-        Ok(Handled { responses: self.flush(now, catalog), refusal })
-    }
-
-    /// Resources changed, came or went. `names` are all the names under which they are or were known, aliases
-    /// included; those that are not subscribed to are passed over. Returns what to send, in the order of application.
-    pub fn changed<'a>(
-        &mut self,
-        names: impl IntoIterator<Item = (Kind, &'a str)>,
-        now: Instant,
-        catalog: &impl Catalog,
-    ) -> Vec<DeltaDiscoveryResponse> {
-        for (kind, name) in names {
-            let session = &mut self.sessions[kind as usize];
-            if session.subscriptions.contains_key(name) {
-                session.due.insert(name.to_owned());
-            }
-        }
-        self.flush(now, catalog)
-    }
-
-    /// Looks at every subscription anew, for when it is not known what changed.
-    pub fn look_again(&mut self, now: Instant, catalog: &impl Catalog) -> Vec<DeltaDiscoveryResponse> {
-        for session in &mut self.sessions {
-            session.due.extend(session.subscriptions.keys().cloned());
-        }
-        self.flush(now, catalog)
-    }
-
-    /// When to ask `timed_out`; `None` if no acknowledgement is awaited.
-    pub fn poll_timeout(&self) -> Option<Instant> {
-        let awaiting = self.sessions.iter().filter_map(|session| session.sync.awaiting).min();
-        awaiting.map(|since| since + ANSWER_TIMEOUT)
-    }
-
-    /// Whether an acknowledgement is overdue: end the stream.
-    pub fn timed_out(&self, now: Instant) -> bool {
-        self.poll_timeout().is_some_and(|timeout| timeout <= now)
-    }
-
-    /// How far a kind has come with this subscriber.
-    pub fn sync(&self, kind: Kind) -> &SyncState {
-        &self.sessions[kind as usize].sync
-    }
-
-    /// The names of a kind that are subscribed to.
-    pub fn subscribed(&self, kind: Kind) -> impl Iterator<Item = &str> {
-        self.sessions[kind as usize].subscriptions.keys().map(String::as_str)
     }
 
     /// Makes the responses that are due and may be sent.
@@ -247,13 +101,87 @@ impl Publisher {
     }
 }
 
+impl Publish for Publisher {
+    type Request = DeltaDiscoveryRequest;
+    type Response = DeltaDiscoveryResponse;
+
+    fn handle(
+        &mut self,
+        request: DeltaDiscoveryRequest,
+        now: Instant,
+        catalog: &impl Catalog,
+    ) -> Result<Handled<DeltaDiscoveryResponse>, ProtocolError> {
+        let Some(kind) = Kind::from_type_url(&request.type_url) else {
+            return Err(ProtocolError::UnknownType(request.type_url));
+        };
+        let csr = Self::csr(&request).is_some();
+        let session = &mut self.sessions[kind as usize];
+        session.heed_wildcard(kind, &request, catalog);
+        let refusal = session.acknowledge(kind, &request.response_nonce, request.error_detail);
+        for name in request.resource_names_unsubscribe {
+            session.unsubscribe(name);
+        }
+        for name in request.resource_names_subscribe.into_iter().filter(|name| name != WILDCARD) {
+            let held = request.initial_resource_versions.get(&name).and_then(|text| version(text));
+            session.subscribe(kind, name, held, csr)?;
+        }
+        Ok(Handled { responses: self.flush(now, catalog), refusal })
+    }
+
+    fn changed<'a>(
+        &mut self,
+        names: impl IntoIterator<Item = (Kind, &'a str)>,
+        now: Instant,
+        catalog: &impl Catalog,
+    ) -> Vec<DeltaDiscoveryResponse> {
+        let mut touched = [false; Kind::ALL.len()];
+        for (kind, name) in names {
+            touched[kind as usize] = true;
+            let session = &mut self.sessions[kind as usize];
+            if session.subscriptions.contains_key(name) {
+                session.due.insert(name.to_owned());
+            }
+        }
+        for kind in Kind::ALL.into_iter().filter(|kind| touched[*kind as usize]) {
+            self.sessions[kind as usize].expand(kind, catalog);
+        }
+        self.flush(now, catalog)
+    }
+
+    fn look_again(&mut self, now: Instant, catalog: &impl Catalog) -> Vec<DeltaDiscoveryResponse> {
+        for kind in Kind::ALL {
+            let session = &mut self.sessions[kind as usize];
+            session.due.extend(session.subscriptions.keys().cloned());
+            session.expand(kind, catalog);
+        }
+        self.flush(now, catalog)
+    }
+
+    fn sync(&self, kind: Kind) -> &SyncState {
+        &self.sessions[kind as usize].sync
+    }
+
+    fn subscribed(&self, kind: Kind) -> impl Iterator<Item = &str> {
+        self.sessions[kind as usize].subscriptions.keys().map(String::as_str)
+    }
+
+    fn csr(request: &DeltaDiscoveryRequest) -> Option<&str> {
+        let asked = request.type_url == Kind::Secret.type_url()
+            && request.resource_names_subscribe.iter().any(|name| name == IDENTITY);
+        request.node.as_ref().filter(|_| asked).and_then(metadata::csr)
+    }
+
+    fn kind_of(response: &DeltaDiscoveryResponse) -> Option<Kind> {
+        Kind::from_type_url(&response.type_url)
+    }
+}
+
 impl Session {
     /// Takes an acknowledgement in. One of another response than that in flight is late and means nothing.
     fn acknowledge(&mut self, kind: Kind, nonce: &str, error: Option<Status>) -> Option<Refusal> {
         let in_flight = self.in_flight.take_if(|in_flight| in_flight.nonce == nonce)?;
-        self.sync.awaiting = None;
-        self.sync.acked = self.sync.sent;
-        self.sync.refusal = error.map(|status| refusal(kind, &status.message, &in_flight.told));
+        let told = |name: &str| in_flight.told.contains_key(name);
+        self.sync.acknowledge(error.map(|status| Refusal::read(kind, &status.message, told)));
         for (name, _) in self.sync.refusal.iter().flat_map(|refusal| &refusal.resources) {
             if let Some(subscription) = self.subscriptions.get_mut(name) {
                 subscription.refused = true;
@@ -262,14 +190,67 @@ impl Session {
         self.sync.refusal.clone()
     }
 
-    /// Adds a subscription, or repeats one. `held` is what the subscriber says it has; `owed` is whether it is to be
-    /// answered whatever it has.
+    /// Begins or ends a subscription to everything. It is begun by its name, or by a first request that names nothing.
+    fn heed_wildcard(&mut self, kind: Kind, request: &DeltaDiscoveryRequest, catalog: &impl Catalog) {
+        let is = |name: &String| name == WILDCARD;
+        let (wanted, unwanted) = (&request.resource_names_subscribe, &request.resource_names_unsubscribe);
+        let first = !mem::replace(&mut self.begun, true);
+        let bare = wanted.is_empty() && unwanted.is_empty() && request.response_nonce.is_empty();
+        if unwanted.iter().any(is) {
+            self.wildcard = false;
+            self.subscriptions.retain(|_, subscription| !subscription.implied);
+        }
+        if wanted.iter().any(is) || first && bare {
+            self.wildcard = true;
+            let held = request.initial_resource_versions.iter().take(NAMES_MAX);
+            for (name, text) in held.filter(|(name, _)| name.len() <= NAME_BYTES_MAX) {
+                let told = version(text);
+                let implied = Subscription { implied: true, told, ..Subscription::default() };
+                self.subscriptions.entry(name.clone()).or_insert(implied);
+                self.due.insert(name.clone());
+            }
+            self.expand(kind, catalog);
+        }
+    }
+
+    /// Subscribes to what a wildcard stands for now. What it no longer stands for goes once that has been told.
+    fn expand(&mut self, kind: Kind, catalog: &impl Catalog) {
+        if !self.wildcard {
+            return;
+        }
+        for name in catalog.wildcard(kind) {
+            if !self.subscriptions.contains_key(&name) {
+                let implied = Subscription { implied: true, ..Subscription::default() };
+                self.subscriptions.insert(name.clone(), implied);
+                self.due.insert(name);
+            }
+        }
+    }
+
+    /// Ends a subscription. What a wildcard stands for all the same is told once more, since the subscriber cannot know
+    /// that.
+    fn unsubscribe(&mut self, name: String) {
+        match self.subscriptions.get_mut(&name) {
+            Some(subscription) if self.wildcard => {
+                subscription.implied = true;
+                subscription.owed = true;
+                self.due.insert(name);
+            }
+            _ => {
+                self.subscriptions.remove(&name);
+                self.due.remove(&name);
+            }
+        }
+    }
+
+    /// Adds a subscription, or repeats one. `held` is what the subscriber says it has; with a `csr`, the certificate is
+    /// owed whatever it has.
     fn subscribe(
         &mut self,
         kind: Kind,
         name: String,
         held: Option<Version>,
-        owed: bool,
+        csr: bool,
     ) -> Result<(), ProtocolError> {
         if name.len() > NAME_BYTES_MAX {
             return Err(ProtocolError::NameTooLong(name));
@@ -278,8 +259,10 @@ impl Session {
             return Err(ProtocolError::TooManyNames(kind));
         }
         let repeated = self.subscriptions.contains_key(&name);
+        let owed = csr && name == IDENTITY;
         let subscription = self.subscriptions.entry(name.clone()).or_default();
         // Every subscription is answered, except that of one who says at the start what it has: then news is enough.
+        subscription.implied = false;
         subscription.owed |= owed || repeated || held.as_ref().is_none_or(Version::is_absent);
         if !repeated {
             // A response in flight may still arrive after the wish, and tell of the name by an alias or from before.
@@ -340,8 +323,9 @@ impl Session {
         // One version stands for all removals of a response, so it follows everything that was told about any of them.
         let tombstone = Version::absent(removed_at);
         for name in &response.removed_resources {
-            if let Some(subscription) = self.subscriptions.get_mut(name) {
-                subscription.tell(tombstone.clone());
+            match self.subscriptions.get_mut(name) {
+                Some(subscription) if !subscription.implied => subscription.tell(tombstone.clone()),
+                _ => drop(self.subscriptions.remove(name)),
             }
             news.insert(name.clone(), tombstone.clone());
         }
@@ -350,8 +334,7 @@ impl Session {
         }
         response.system_version_info = tombstone.to_string();
         self.in_flight = Some(InFlight { nonce: response.nonce.clone(), told: news });
-        self.sync.sent = Some(catalog.generation());
-        self.sync.awaiting = Some(now);
+        self.sync.send(catalog.generation(), now);
         Some(response)
     }
 
@@ -392,21 +375,13 @@ impl Subscription {
     }
 
     fn tell(&mut self, version: Version) {
-        *self = Self { told: Some(version), owed: false, refused: false };
+        *self = Self { told: Some(version), owed: false, refused: false, ..*self };
     }
 }
 
-/// Reads a refusal: lines of `<name>: <reason>`, where the name is that of a resource which was sent.
-fn refusal(kind: Kind, message: &str, sent: &BTreeMap<String, Version>) -> Refusal {
-    let shorten = |text: &str| text.chars().take(REASON_CHARS_MAX).collect::<String>();
-    let resources = message
-        .lines()
-        .filter_map(|line| line.split_once(": "))
-        .filter(|(name, _)| sent.contains_key(*name))
-        .take(REFUSALS_MAX)
-        .map(|(name, reason)| (name.to_owned(), shorten(reason)))
-        .collect();
-    Refusal { kind, resources, message: shorten(message) }
+/// A version as a subscriber names it; `None` if it is too long to be ours.
+fn version(text: &str) -> Option<Version> {
+    (text.len() <= VERSION_BYTES_MAX).then(|| Version::parse(text))
 }
 
 #[cfg(test)]

@@ -1,7 +1,9 @@
-use std::{collections::HashMap, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use bytes::Bytes;
 
 use super::*;
-use crate::generated::envoy::config::core::v3::Node;
+use crate::{generated::envoy::config::core::v3::Node, subscriber::ANSWER_TIMEOUT};
 
 const CART: &str = "shop/cart:80";
 
@@ -34,6 +36,12 @@ impl Shelf {
 impl Catalog for Shelf {
     fn get(&self, kind: Kind, name: &str) -> Option<Arc<Resource>> {
         self.resources.get(&(kind, name.to_owned())).cloned()
+    }
+
+    fn wildcard(&self, kind: Kind) -> Vec<String> {
+        let own =
+            self.resources.iter().filter(|((of, name), resource)| *of == kind && *name == resource.name);
+        own.map(|((_, name), _)| name.clone()).collect()
     }
 
     fn generation(&self) -> u64 {
@@ -362,4 +370,54 @@ fn a_name_given_up_and_taken_anew_is_told_above_what_is_in_flight() {
     shelf.resources.insert((Kind::Listener, "10.0.0.1:80".to_owned()), listener);
     let response = answer(&mut publisher, &shelf, ack(&absence));
     assert_eq!(response.resources[0].version, Version::of(10, b"1").to_string());
+}
+
+#[test]
+fn a_wildcard_stands_for_what_there_is_comes_and_goes() {
+    let (mut shelf, now) = (Shelf::default(), Instant::now());
+    shelf.put(Kind::Cluster, &["a"], b"A");
+    shelf.put(Kind::Cluster, &["b"], b"B");
+    let mut publisher = Publisher::new();
+    // By its name, or by a first request that names nothing.
+    for names in [&["*"][..], &[]] {
+        let first = answer(&mut Publisher::new(), &shelf, subscribe(Kind::Cluster, names));
+        assert_eq!(names_of(&first), ["a", "b"]);
+    }
+    let mut held = subscribe(Kind::Cluster, &[]);
+    let b = Version::of(1, b"B").to_string();
+    held.initial_resource_versions = [("b".to_owned(), b.clone()), ("gone".to_owned(), b)].into();
+    let first = answer(&mut publisher, &shelf, held);
+    assert_eq!((names_of(&first), &first.removed_resources[..]), (vec!["a"], &["gone".to_owned()][..]));
+    publisher.handle(ack(&first), now, &shelf).unwrap();
+
+    shelf.put(Kind::Cluster, &["c"], b"C");
+    shelf.take(Kind::Cluster, "a");
+    let names = ["a", "c"].map(|name| (Kind::Cluster, name));
+    let [second] = &publisher.changed(names, now, &shelf)[..] else { panic!("one answer") };
+    assert_eq!((names_of(second), &second.removed_resources[..]), (vec!["c"], &["a".to_owned()][..]));
+    publisher.handle(ack(second), now, &shelf).unwrap();
+    assert_eq!(publisher.subscribed(Kind::Cluster).collect::<Vec<_>>(), ["b", "c"]);
+
+    // One of them is given up, and told once more: the wildcard still stands for it. Then the wildcard ends.
+    let mut end = subscribe(Kind::Cluster, &["b"]);
+    end.resource_names_unsubscribe = vec!["c".to_owned()];
+    let third = answer(&mut publisher, &shelf, end);
+    assert_eq!(names_of(&third), ["b", "c"]);
+    let mut end = ack(&third);
+    end.resource_names_unsubscribe = vec!["*".to_owned()];
+    publisher.handle(end, now, &shelf).unwrap();
+    assert_eq!(publisher.subscribed(Kind::Cluster).collect::<Vec<_>>(), ["b"]);
+}
+
+#[test]
+fn nobody_gets_everything_by_an_acknowledgement_or_for_other_kinds_than_have_it() {
+    let (mut shelf, now) = (Shelf::default(), Instant::now());
+    shelf.put(Kind::Cluster, &["a"], b"A");
+    let mut late = subscribe(Kind::Cluster, &[]);
+    late.response_nonce = "7".to_owned();
+    assert_eq!(Publisher::new().handle(late, now, &shelf), Ok(Handled::default()));
+}
+
+fn names_of(response: &DeltaDiscoveryResponse) -> Vec<&str> {
+    response.resources.iter().map(|resource| resource.name.as_str()).collect()
 }

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use bytes::Bytes;
-use weft_xds::{Catalog, Kind, Version, publisher::Resource, subscriber::IDENTITY};
+use weft_xds::{Catalog, Kind, Version, publish::Resource, subscriber::IDENTITY};
 
 /// What is published.
 pub(crate) struct Shop {
@@ -79,6 +79,14 @@ impl Catalog for Shop {
             body: body.clone(),
             name: name.1,
         }))
+    }
+
+    fn wildcard(&self, kind: Kind) -> Vec<String> {
+        let names = self
+            .bodies
+            .keys()
+            .filter(|(of, _)| *of == kind && matches!(kind, Kind::Listener | Kind::Cluster));
+        names.map(|(_, name)| name.clone()).collect()
     }
 
     fn generation(&self) -> u64 {

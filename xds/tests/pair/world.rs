@@ -9,7 +9,7 @@ use std::{
 use bytes::Bytes;
 use rand::{Rng, SeedableRng, rngs::SmallRng, seq::IndexedRandom};
 use weft_xds::{
-    Catalog, Kind, Publisher, Subscriber, Version,
+    Catalog, Kind, Publish as _, Publisher, Subscriber, Version,
     core::Node,
     discovery::{DeltaDiscoveryRequest, DeltaDiscoveryResponse},
     metadata,
