@@ -22,7 +22,7 @@ use weft_identity::TrustDomain;
 use weft_xds::{
     Kind, Version,
     core::{DataSource, data_source::Specifier},
-    publisher::Resource,
+    publish::Resource,
     tls::{CertificateValidationContext, Secret, secret},
 };
 

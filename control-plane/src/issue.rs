@@ -12,7 +12,7 @@ use weft_identity::{
     authority::{Authority, Issued, SignError},
     csr::{Csr, InvalidCsr},
     rate::{RequestLimit, TooManyRequests},
-    request::{Identity, InvalidIdentity, KeyError, KeyPair},
+    request::{HostIdentity, Identity, InvalidIdentity, KeyError, KeyPair},
     spiffe::InvalidSpiffeId,
     token::Workload,
 };
@@ -109,6 +109,18 @@ impl Issuer {
         let csr = Csr::from_pem(&key.csr_pem()?).map_err(Refused::from)?;
         let issued = self.authority.sign(&csr, id, self.lifetime, clock).map_err(Refused::from)?;
         Ok(Identity::new(&key, &issued.chain_pem)?)
+    }
+
+    /// A new key and certificate for the control plane itself, for clients who know it by one of `hosts`.
+    pub fn own_host_identity(
+        &self,
+        hosts: &[&str],
+        clock: SystemTime,
+    ) -> Result<HostIdentity, OwnIdentityError> {
+        let key = KeyPair::generate()?;
+        let csr = Csr::from_pem(&key.csr_pem()?).map_err(Refused::from)?;
+        let issued = self.authority.sign_hosts(&csr, hosts, self.lifetime, clock).map_err(Refused::from)?;
+        Ok(HostIdentity::new(&key, &issued.chain_pem)?)
     }
 }
 

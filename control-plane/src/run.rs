@@ -34,6 +34,13 @@ use crate::{
 const DRAIN: Duration = Duration::from_secs(5);
 /// When the own certificate could not be renewed, it is tried again after this long.
 const RENEWAL_PAUSE: Duration = Duration::from_mins(1);
+/// Names of the control plane for clients that check DNS names and no SPIFFE ids: of its Service, and of a local mesh.
+const HOSTS: [&str; 4] = [
+    "localhost",
+    "weft-control-plane.weft-system",
+    "weft-control-plane.weft-system.svc",
+    "weft-control-plane.weft-system.svc.cluster.local",
+];
 
 /// Why the control plane does not run.
 #[derive(Debug, thiserror::Error)]
@@ -127,7 +134,7 @@ impl ControlPlane {
         let (roster, problems) = (Roster::default(), Problems::default());
         let routes = routes(&problems, &roster);
         let tasks = Tasks::new();
-        let tls = own.credentials.server_config(ClientCertificate::Unasked, &[names::ALPN_XDS]);
+        let tls = own.credentials.server_config(ClientCertificate::Optional, &[names::ALPN_XDS]);
         let shared = Shared {
             snapshots: receiver,
             issuer: issuer.clone(),
@@ -237,6 +244,7 @@ impl Own {
         let end = identity.validity().not_after;
         let seconds = end.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         metrics.own_not_after.set(seconds.cast_signed());
+        self.credentials.set_host(issuer.own_host_identity(&HOSTS, now)?);
         self.credentials.set_identity(identity);
         Ok(end.duration_since(now).unwrap_or_default())
     }

@@ -8,7 +8,7 @@ use std::{
 };
 
 use weft_api::names;
-use weft_xds::{Kind, publisher::Resource};
+use weft_xds::{Kind, publish::Resource};
 
 use crate::store::ObjectName;
 
@@ -105,6 +105,14 @@ impl Snapshot {
             resource.name == name || resource.aliases.iter().any(|alias| alias == name)
         };
         published.map(|published| &published.resource).find(bears)
+    }
+
+    /// The names of all resources of a kind that belong to services.
+    pub fn names(&self, kind: Kind) -> impl Iterator<Item = &str> {
+        let published = self.services.values().flat_map(|published| published.iter());
+        published
+            .filter(move |published| published.kind == kind)
+            .map(|published| published.resource.name.as_str())
     }
 
     /// The listener `inbound` of a workload or a pod, if `service_account` is the one that it must have.

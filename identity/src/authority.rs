@@ -212,6 +212,20 @@ impl Authority {
         self.certify(csr.public_key(), id, lifetime, now)
     }
 
+    /// A certificate of a server for clients who know it by DNS names only. It names no workload, so nobody of the mesh
+    /// believes it.
+    pub fn sign_hosts(
+        &self,
+        csr: &Csr,
+        hosts: &[&str],
+        lifetime: Duration,
+        now: SystemTime,
+    ) -> Result<Issued, SignError> {
+        let host = |host: &&str| Ok(SanType::DnsName((*host).try_into()?));
+        let names = hosts.iter().map(host).collect::<Result<_, SignError>>()?;
+        self.issue(csr.public_key(), names, vec![ExtendedKeyUsagePurpose::ServerAuth], lifetime, now)
+    }
+
     fn certify(
         &self,
         key: &impl PublicKeyData,
@@ -225,6 +239,19 @@ impl Authority {
                 trust_domain: self.trust_domain.clone(),
             });
         }
+        let names = vec![SanType::URI(id.as_str().try_into()?)];
+        let usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+        self.issue(key, names, usages, lifetime, now)
+    }
+
+    fn issue(
+        &self,
+        key: &impl PublicKeyData,
+        names: Vec<SanType>,
+        usages: Vec<ExtendedKeyUsagePurpose>,
+        lifetime: Duration,
+        now: SystemTime,
+    ) -> Result<Issued, SignError> {
         if !(self.validity.not_before..self.validity.not_after).contains(&now) {
             return Err(SignError::NotValid);
         }
@@ -234,11 +261,10 @@ impl Authority {
             not_after: end.min(self.validity.not_after),
         };
         let mut params = blank(validity, random_serial()?)?;
-        params.subject_alt_names = vec![SanType::URI(id.as_str().try_into()?)];
+        params.subject_alt_names = names;
         params.is_ca = IsCa::ExplicitNoCa;
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        params.extended_key_usages =
-            vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+        params.extended_key_usages = usages;
         params.use_authority_key_identifier_extension = true;
         let leaf = params.signed_by(key, &self.issuer)?.pem();
         Ok(Issued { chain_pem: leaf + &self.intermediates_pem, validity })

@@ -68,17 +68,11 @@ pub enum InvalidIdentity {
 impl Identity {
     /// Joins `key` with the certificate that was signed for it: `chain_pem`, the leaf first.
     pub fn new(key: &KeyPair, chain_pem: &str) -> Result<Self, InvalidIdentity> {
-        let chain = pem::certificates(chain_pem)?;
-        for certificate in &chain {
-            certificate::parse(certificate)?;
-        }
-        let leaf = certificate::parse(chain.first().ok_or(InvalidPem::Empty)?)?;
-        if leaf.public_key().raw != key.0.public_key_info() {
-            return Err(InvalidIdentity::OtherKey);
-        }
+        let certified = certified(key, chain_pem)?;
+        let leaf = certificate::parse(certified.end_entity_cert().map_err(|_| InvalidPem::Empty)?)?;
         let id = certificate::spiffe_id(&leaf)?;
         let validity = certificate::validity(&leaf).ok_or(Malformed)?;
-        Ok(Self { id, validity, certified: Arc::new(CertifiedKey::new(chain, Arc::new(key.0.clone()))) })
+        Ok(Self { id, validity, certified: Arc::new(certified) })
     }
 
     /// Whose it is.
@@ -99,6 +93,33 @@ impl Identity {
     pub(crate) fn certified(&self) -> Arc<CertifiedKey> {
         Arc::clone(&self.certified)
     }
+}
+
+/// A key and a certificate that names hosts: what a server shows to clients who ask for one by name.
+#[derive(Clone, Debug)]
+pub struct HostIdentity(Arc<CertifiedKey>);
+
+impl HostIdentity {
+    /// Joins `key` with the certificate that was signed for it: `chain_pem`, the leaf first.
+    pub fn new(key: &KeyPair, chain_pem: &str) -> Result<Self, InvalidIdentity> {
+        Ok(Self(Arc::new(certified(key, chain_pem)?)))
+    }
+
+    pub(crate) fn certified(&self) -> Arc<CertifiedKey> {
+        Arc::clone(&self.0)
+    }
+}
+
+fn certified(key: &KeyPair, chain_pem: &str) -> Result<CertifiedKey, InvalidIdentity> {
+    let chain = pem::certificates(chain_pem)?;
+    for certificate in &chain {
+        certificate::parse(certificate)?;
+    }
+    let leaf = certificate::parse(chain.first().ok_or(InvalidPem::Empty)?)?;
+    if leaf.public_key().raw != key.0.public_key_info() {
+        return Err(InvalidIdentity::OtherKey);
+    }
+    Ok(CertifiedKey::new(chain, Arc::new(key.0.clone())))
 }
 
 #[cfg(test)]

@@ -23,7 +23,7 @@ use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 
 use crate::{
     bundle::TrustBundle,
-    request::Identity,
+    request::{HostIdentity, Identity},
     spiffe::{SpiffeId, TrustDomain},
     verify::{self, ALGORITHMS, Distrust, Expected, Role},
 };
@@ -38,6 +38,7 @@ pub struct Credentials {
     trust_domain: TrustDomain,
     bundle: ArcSwap<TrustBundle>,
     identity: ArcSwapOption<Identity>,
+    host: ArcSwapOption<HostIdentity>,
     clock: Arc<dyn TimeProvider>,
 }
 
@@ -46,6 +47,8 @@ pub struct Credentials {
 pub enum ClientCertificate {
     /// A client without a certificate of the mesh is turned away.
     Required,
+    /// One that is shown must be of the mesh. A client without one is known by other means, such as a token.
+    Optional,
     /// It does not: clients are known by other means, such as a token.
     Unasked,
 }
@@ -66,6 +69,7 @@ impl Credentials {
             trust_domain,
             bundle: ArcSwap::from_pointee(bundle),
             identity: ArcSwapOption::empty(),
+            host: ArcSwapOption::empty(),
             clock,
         })
     }
@@ -73,6 +77,12 @@ impl Credentials {
     /// Shows `identity` from now on.
     pub fn set_identity(&self, identity: Identity) {
         self.identity.store(Some(Arc::new(identity)));
+    }
+
+    /// Shows `host` from now on to clients that ask for a server by name. Those of the mesh never do: they know their
+    /// peers by identity.
+    pub fn set_host(&self, host: HostIdentity) {
+        self.host.store(Some(Arc::new(host)));
     }
 
     /// Believes `bundle` from now on, and nothing that only the earlier one vouched for.
@@ -102,10 +112,13 @@ impl Credentials {
             .with_protocol_versions(&[&TLS13])
             .expect("the provider has cipher suites and groups of TLS 1.3");
         let builder = match clients {
-            ClientCertificate::Required => {
-                builder.with_client_cert_verifier(self.verifier(Expected::Member(self.trust_domain.clone())))
-            }
             ClientCertificate::Unasked => builder.with_no_client_auth(),
+            ClientCertificate::Required | ClientCertificate::Optional => {
+                let member = Expected::Member(self.trust_domain.clone());
+                let verifier =
+                    Verifier { optional: clients == ClientCertificate::Optional, ..self.verifier(member) };
+                builder.with_client_cert_verifier(Arc::new(verifier))
+            }
         };
         let mut config = builder.with_cert_resolver(Arc::new(Own(Arc::clone(self))));
         config.alpn_protocols = owned(alpn);
@@ -125,7 +138,7 @@ impl Credentials {
             .expect("the provider has cipher suites and groups of TLS 1.3")
             // rustls calls every verifier but its own dangerous; this one checks more.
             .dangerous()
-            .with_custom_certificate_verifier(self.verifier(Expected::Exactly(peer)))
+            .with_custom_certificate_verifier(Arc::new(self.verifier(Expected::Exactly(peer))))
             .with_client_cert_resolver(Arc::new(Own(Arc::clone(self))));
         config.alpn_protocols = owned(alpn);
         config.enable_sni = false;
@@ -134,8 +147,8 @@ impl Credentials {
         Arc::new(config)
     }
 
-    fn verifier(self: &Arc<Self>, expected: Expected) -> Arc<Verifier> {
-        Arc::new(Verifier { credentials: Arc::clone(self), expected })
+    fn verifier(self: &Arc<Self>, expected: Expected) -> Verifier {
+        Verifier { credentials: Arc::clone(self), expected, optional: false }
     }
 }
 
@@ -163,8 +176,10 @@ impl Own {
 }
 
 impl ResolvesServerCert for Own {
-    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        self.certified()
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let host = self.0.host.load();
+        let named = host.as_ref().filter(|_| hello.server_name().is_some());
+        named.map(|host| host.certified()).or_else(|| self.certified())
     }
 }
 
@@ -183,6 +198,8 @@ impl ResolvesClientCert for Own {
 struct Verifier {
     credentials: Arc<Credentials>,
     expected: Expected,
+    /// A client may show no certificate.
+    optional: bool,
 }
 
 impl Verifier {
@@ -251,6 +268,10 @@ impl ServerCertVerifier for Verifier {
 }
 
 impl ClientCertVerifier for Verifier {
+    fn client_auth_mandatory(&self) -> bool {
+        !self.optional
+    }
+
     /// None: whoever has a certificate of the mesh shows it, and hints would name roots that may be gone by
     /// then.
     fn root_hint_subjects(&self) -> &[DistinguishedName] {

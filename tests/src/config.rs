@@ -26,6 +26,11 @@ pub fn path() -> String {
     std::env::var_os("PATH").map(|path| path.to_string_lossy().into_owned()).unwrap_or_default()
 }
 
+/// The Python of the clients that other people wrote: `WEFT_INTEROP_PYTHON`. Without it they say that they were skipped.
+pub fn interop_python() -> Option<PathBuf> {
+    std::env::var_os("WEFT_INTEROP_PYTHON").map(PathBuf::from)
+}
+
 /// Where cargo keeps the sources of other people's crates: `CARGO_HOME`, by default `.cargo` of the user.
 pub fn cargo_home() -> anyhow::Result<PathBuf> {
     let chosen = std::env::var_os("CARGO_HOME").map(PathBuf::from);

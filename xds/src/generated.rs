@@ -39,7 +39,31 @@ pub mod envoy {
         }
     }
     pub mod extensions {
+        pub mod load_balancing_policies {
+            pub mod least_request {
+                pub mod v3 {
+                    include!("generated/envoy.extensions.load_balancing_policies.least_request.v3.rs");
+                }
+            }
+            pub mod round_robin {
+                pub mod v3 {
+                    include!("generated/envoy.extensions.load_balancing_policies.round_robin.v3.rs");
+                }
+            }
+            pub mod wrr_locality {
+                pub mod v3 {
+                    include!("generated/envoy.extensions.load_balancing_policies.wrr_locality.v3.rs");
+                }
+            }
+        }
         pub mod filters {
+            pub mod http {
+                pub mod router {
+                    pub mod v3 {
+                        include!("generated/envoy.extensions.filters.http.router.v3.rs");
+                    }
+                }
+            }
             pub mod network {
                 pub mod http_connection_manager {
                     pub mod v3 {

@@ -27,8 +27,15 @@ pub use generated::{
             route::v3 as route,
         },
         extensions::{
-            filters::network::{
-                http_connection_manager::v3 as http_connection_manager, tcp_proxy::v3 as tcp_proxy,
+            filters::{
+                http::router::v3 as router,
+                network::{
+                    http_connection_manager::v3 as http_connection_manager, tcp_proxy::v3 as tcp_proxy,
+                },
+            },
+            load_balancing_policies::{
+                least_request::v3 as least_request, round_robin::v3 as round_robin,
+                wrr_locality::v3 as wrr_locality,
             },
             transport_sockets::tls::v3 as tls,
             upstreams::http::v3 as upstream_http,

@@ -2,25 +2,30 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use prost::Name;
 use serde::Serialize;
 use weft_api::circuit_breaker::{CircuitBreaker, Mode};
 use weft_xds::{
     Kind,
     cluster::{
-        CircuitBreakers, Cluster, OutlierDetection,
+        CircuitBreakers, Cluster, LoadBalancingPolicy, OutlierDetection,
         circuit_breakers::Thresholds,
         cluster::{ClusterDiscoveryType, DiscoveryType, EdsClusterConfig, LbPolicy},
+        load_balancing_policy::Policy,
     },
-    core::Http2ProtocolOptions,
+    core::{Http2ProtocolOptions, TypedExtensionConfig},
+    least_request::LeastRequest,
     metadata,
     packed::pack,
     protobuf::Any,
+    round_robin::RoundRobin,
     upstream_http::{
         HttpProtocolOptions,
         http_protocol_options::{
             ExplicitHttpConfig, UpstreamProtocolOptions, explicit_http_config::ProtocolConfig,
         },
     },
+    wrr_locality::WrrLocality,
 };
 
 use super::{Draft, listener::aggregated};
@@ -51,6 +56,7 @@ pub(super) fn draft(name: String, protocol: Protocol, policy: Option<&CircuitBre
         }),
         connect_timeout: Some(CONNECT_TIMEOUT.into()),
         lb_policy: LbPolicy::LeastRequest.into(),
+        load_balancing_policy: Some(balancing()),
         circuit_breakers: standard.map(limits),
         outlier_detection: standard.and_then(outliers),
         typed_extension_protocol_options: options(protocol),
@@ -61,6 +67,23 @@ pub(super) fn draft(name: String, protocol: Protocol, policy: Option<&CircuitBre
         ..Cluster::default()
     };
     Draft::new(Kind::Cluster, name, &cluster)
+}
+
+/// As `LEAST_REQUEST`, for clients who know that; gRPC knows only to take turns.
+fn balancing() -> LoadBalancingPolicy {
+    let turns =
+        WrrLocality { endpoint_picking_policy: Some(policies([named("round_robin", &RoundRobin {})])) };
+    policies([named("least_request", &LeastRequest {}), named("wrr_locality", &turns)])
+}
+
+fn policies<const N: usize>(known: [TypedExtensionConfig; N]) -> LoadBalancingPolicy {
+    let policy = |config| Policy { typed_extension_config: Some(config) };
+    LoadBalancingPolicy { policies: known.map(policy).into() }
+}
+
+fn named(policy: &str, message: &impl Name) -> TypedExtensionConfig {
+    let name = format!("envoy.load_balancing_policies.{policy}");
+    TypedExtensionConfig { name, typed_config: Some(pack(message)) }
 }
 
 fn limits(spec: &CircuitBreaker) -> CircuitBreakers {

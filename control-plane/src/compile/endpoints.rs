@@ -13,7 +13,7 @@ use weft_api::{
 use weft_identity::{SpiffeId, TrustDomain};
 use weft_xds::{
     Kind,
-    core::{Address, HealthStatus, SocketAddress, address, socket_address::PortSpecifier},
+    core::{Address, HealthStatus, Locality, SocketAddress, address, socket_address::PortSpecifier},
     endpoint::{self, ClusterLoadAssignment, LbEndpoint, LocalityLbEndpoints, lb_endpoint::HostIdentifier},
     metadata,
 };
@@ -89,6 +89,8 @@ fn assignment(name: String, endpoints: Vec<LbEndpoint>) -> Draft {
         cluster_name: name.clone(),
         endpoints: vec![LocalityLbEndpoints {
             lb_endpoints: endpoints,
+            // To gRPC, a group of endpoints without a place or a weight is none.
+            locality: Some(Locality::default()),
             load_balancing_weight: Some(1),
             ..LocalityLbEndpoints::default()
         }],

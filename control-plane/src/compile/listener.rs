@@ -3,15 +3,20 @@
 use weft_xds::{
     Kind,
     core::{AggregatedConfigSource, ApiVersion, ConfigSource, config_source::ConfigSourceSpecifier},
-    http_connection_manager::{HttpConnectionManager, Rds, http_connection_manager::RouteSpecifier},
+    http_connection_manager::{
+        HttpConnectionManager, HttpFilter, Rds, http_connection_manager::RouteSpecifier, http_filter,
+    },
     listener::{ApiListener, Filter, FilterChain, Listener, filter},
     packed::pack,
+    router::Router,
     tcp_proxy::{TcpProxy, tcp_proxy::ClusterSpecifier},
 };
 
 use super::Draft;
 use crate::resolve::Protocol;
 
+/// Name under which Envoy knows its last filter of requests.
+const ROUTER: &str = "envoy.filters.http.router";
 /// Name under which Envoy knows its filter for bytes.
 const TCP_FILTER: &str = "envoy.filters.network.tcp_proxy";
 
@@ -35,6 +40,11 @@ fn requests(routes: &str) -> ApiListener {
             config_source: Some(aggregated()),
             route_config_name: routes.to_owned(),
         })),
+        // Other clients forward nothing without it.
+        http_filters: vec![HttpFilter {
+            name: ROUTER.to_owned(),
+            config_type: Some(http_filter::ConfigType::TypedConfig(pack(&Router {}))),
+        }],
         ..HttpConnectionManager::default()
     };
     ApiListener { api_listener: Some(pack(&manager)) }

@@ -8,9 +8,9 @@ use std::{
 };
 
 use serde::Serialize;
-use weft_identity::token::Workload;
-use weft_xds::{Kind, Publisher, publisher::SyncState};
+use weft_xds::{Kind, Publish, publish::SyncState};
 
+use super::view::Subscriber;
 use crate::snapshot::milliseconds;
 
 /// Every connected proxy. Clones share it.
@@ -25,7 +25,7 @@ struct Entries {
 
 #[derive(Debug)]
 struct Entry {
-    workload: Workload,
+    subscriber: Subscriber,
     peer: SocketAddr,
     since: Instant,
     /// By kind, in the order of `Kind::ALL`; absent before anything was sent.
@@ -53,6 +53,7 @@ pub(super) struct Place {
 #[serde(rename_all = "camelCase")]
 struct Row<'a> {
     namespace: &'a str,
+    /// Empty if only the service account was proved.
     workload: &'a str,
     service_account: &'a str,
     peer: String,
@@ -83,11 +84,11 @@ struct Nack<'a> {
 
 impl Roster {
     /// Takes a place for a proxy that was authenticated.
-    pub(super) fn enter(&self, workload: &Workload, peer: SocketAddr, now: Instant) -> Place {
+    pub(super) fn enter(&self, subscriber: &Subscriber, peer: SocketAddr, now: Instant) -> Place {
         let mut entries = self.entries();
         let id = entries.next;
         entries.next += 1;
-        let entry = Entry { workload: workload.clone(), peer, since: now, kinds: Vec::new() };
+        let entry = Entry { subscriber: subscriber.clone(), peer, since: now, kinds: Vec::new() };
         entries.proxies.insert(id, entry);
         Place { id, roster: self.clone() }
     }
@@ -107,7 +108,7 @@ impl Roster {
 
 impl Place {
     /// Shows how far the publisher has come.
-    pub(super) fn update(&self, publisher: &Publisher, clock: SystemTime) {
+    pub(super) fn update(&self, publisher: &impl Publish, clock: SystemTime) {
         let mut entries = self.roster.entries();
         let Some(entry) = entries.proxies.get_mut(&self.id) else { return };
         let before = std::mem::take(&mut entry.kinds);
@@ -121,7 +122,7 @@ impl Drop for Place {
     }
 }
 
-fn progress(kind: Kind, publisher: &Publisher, before: &[Progress], clock: SystemTime) -> Progress {
+fn progress(kind: Kind, publisher: &impl Publish, before: &[Progress], clock: SystemTime) -> Progress {
     let sync = publisher.sync(kind).clone();
     let before = before.iter().find(|progress| progress.kind == kind);
     let known = before.filter(|progress| progress.sync.refusal == sync.refusal).and_then(|p| p.refused_at);
@@ -132,9 +133,9 @@ fn progress(kind: Kind, publisher: &Publisher, before: &[Progress], clock: Syste
 fn row(entry: &Entry, now: Instant) -> Row<'_> {
     let subscribed = entry.kinds.iter().filter(|progress| progress.subscribed > 0);
     Row {
-        namespace: &entry.workload.namespace,
-        workload: &entry.workload.pod,
-        service_account: &entry.workload.service_account,
+        namespace: entry.subscriber.namespace(),
+        workload: entry.subscriber.name(),
+        service_account: entry.subscriber.service_account(),
         peer: entry.peer.to_string(),
         connected_seconds: now.saturating_duration_since(entry.since).as_secs(),
         kinds: subscribed.map(|progress| cell(progress, now)).collect(),

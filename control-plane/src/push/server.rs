@@ -14,6 +14,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 use tokio_rustls::TlsAcceptor;
+use weft_identity::tls::peer_identity;
 use weft_runtime::{Tasks, workers};
 use weft_xds::discovery::aggregated_discovery_service_server::AggregatedDiscoveryServiceServer;
 
@@ -122,7 +123,9 @@ async fn serve(
     };
     let newcomer = Newcomer::new(newcomer);
     let shutdown = shared.shutdown.clone();
-    let discovery = Discovery { shared, peer, newcomer: newcomer.clone() };
+    let certificates = stream.get_ref().1.peer_certificates();
+    let account = certificates.map(peer_identity).transpose().unwrap_or_default();
+    let discovery = Discovery { shared, peer, account, newcomer: newcomer.clone() };
     let service = AggregatedDiscoveryServiceServer::new(discovery)
         .max_decoding_message_size(MESSAGE_BYTES_MAX)
         .max_encoding_message_size(MESSAGE_BYTES_MAX);

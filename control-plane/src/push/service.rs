@@ -1,4 +1,4 @@
-//! The gRPC service: lets in whoever shows a good token, and gives each a session.
+//! The gRPC service: lets in whoever shows a good token or certificate, and gives each a session.
 
 use std::{
     net::SocketAddr,
@@ -10,22 +10,28 @@ use std::{
 use futures_util::{Stream, StreamExt as _, stream};
 use tokio::sync::OwnedSemaphorePermit;
 use tonic::{Request, Response, Status, Streaming, metadata::MetadataMap};
-use weft_identity::token::Workload;
-use weft_xds::discovery::{
-    DeltaDiscoveryRequest, DeltaDiscoveryResponse, DiscoveryRequest, DiscoveryResponse,
-    aggregated_discovery_service_server::AggregatedDiscoveryService,
+use weft_identity::SpiffeId;
+use weft_xds::{
+    Publish, Publisher, WorldPublisher,
+    discovery::{
+        DeltaDiscoveryRequest, DeltaDiscoveryResponse, DiscoveryRequest, DiscoveryResponse,
+        aggregated_discovery_service_server::AggregatedDiscoveryService,
+    },
 };
 
-use super::{Shared, session::Session};
+use super::{Shared, session::Session, view::Subscriber};
 
 /// The service as one connection sees it.
 pub(super) struct Discovery {
     pub(super) shared: Arc<Shared>,
     pub(super) peer: SocketAddr,
+    /// Whose certificate the connection was opened with.
+    pub(super) account: Option<SpiffeId>,
     pub(super) newcomer: Newcomer,
 }
 
-/// A connection's place among those of which nobody knows yet whose they are; given up with the first good token.
+/// A connection's place among those of which nobody knows yet whose they are; given up with the
+/// first good token or certificate.
 #[derive(Clone)]
 pub(super) struct Newcomer(Arc<Mutex<Option<OwnedSemaphorePermit>>>);
 
@@ -54,44 +60,70 @@ impl AggregatedDiscoveryService for Discovery {
 
     async fn stream_aggregated_resources(
         &self,
-        _: Request<Streaming<DiscoveryRequest>>,
+        request: Request<Streaming<DiscoveryRequest>>,
     ) -> Result<Response<Self::StreamAggregatedResourcesStream>, Status> {
-        Err(Status::unimplemented("only the incremental variant is served: use DeltaAggregatedResources"))
+        self.serve::<WorldPublisher>(request)
     }
 
     async fn delta_aggregated_resources(
         &self,
         request: Request<Streaming<DeltaDiscoveryRequest>>,
     ) -> Result<Response<Self::DeltaAggregatedResourcesStream>, Status> {
-        let workload = self.authenticate(request.metadata())?;
+        self.serve::<Publisher>(request)
+    }
+}
+
+impl Discovery {
+    /// A session in the variant of the protocol that `P` speaks.
+    fn serve<P>(
+        &self,
+        request: Request<Streaming<P::Request>>,
+    ) -> Result<Response<Responses<P::Response>>, Status>
+    where
+        P: Publish + Send + 'static,
+        P::Request: Send + 'static,
+        P::Response: Send + 'static,
+    {
+        let subscriber = self.authenticate(request.metadata())?;
         drop(self.newcomer.place().take());
         tracing::info!(
-            namespace = workload.namespace,
-            workload = workload.pod,
+            namespace = subscriber.namespace(),
+            workload = subscriber.name(),
+            service_account = subscriber.service_account(),
             peer = %self.peer,
             "a proxy connected"
         );
         let requests = request.into_inner().boxed();
-        let session = Session::new(self.shared.clone(), workload, self.peer, requests);
+        let session = Session::<P>::new(self.shared.clone(), subscriber, self.peer, requests);
         let responses = stream::unfold(session, async |mut session| {
             let response = session.next().await?;
             Some((response, session))
         });
         Ok(Response::new(responses.boxed()))
     }
-}
 
-impl Discovery {
-    fn authenticate(&self, metadata: &MetadataMap) -> Result<Workload, Status> {
+    /// Who opens the stream: by the token if there is one, be it good or bad, and else by the certificate that the
+    /// handshake verified.
+    fn authenticate(&self, metadata: &MetadataMap) -> Result<Subscriber, Status> {
         let refused = |reason: &str| {
             self.shared.metrics.ended.with_label_values(&["unauthenticated"]).inc();
             tracing::warn!(peer = %self.peer, reason, "a proxy was not let in");
             Status::unauthenticated(reason.to_owned())
         };
-        let header = metadata.get("authorization").and_then(|value| value.to_str().ok());
-        let token = header.and_then(|value| value.strip_prefix("Bearer "));
-        let token = token.ok_or_else(|| refused("no bearer token: send `authorization: Bearer <token>`"))?;
+        let header = metadata.get("authorization");
+        if header.is_none()
+            && let Some(account) = &self.account
+        {
+            return Ok(Subscriber::Account(account.clone()));
+        }
+        let token =
+            header.and_then(|value| value.to_str().ok()).and_then(|value| value.strip_prefix("Bearer "));
+        let token = token.ok_or_else(|| {
+            refused(
+                "no bearer token: send `authorization: Bearer <token>`, or show a certificate of the mesh",
+            )
+        })?;
         let found = self.shared.authenticator.authenticate(token, SystemTime::now());
-        found.map_err(|refusal| refused(&refusal.to_string()))
+        found.map(Subscriber::Workload).map_err(|refusal| refused(&refusal.to_string()))
     }
 }

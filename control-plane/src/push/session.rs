@@ -11,18 +11,12 @@ use std::{
 use futures_util::{Stream, StreamExt as _};
 use tokio::{sync::watch, time::sleep_until};
 use tonic::Status;
-use weft_api::names;
-use weft_identity::token::Workload;
-use weft_xds::{
-    Kind, Publisher,
-    discovery::{DeltaDiscoveryRequest, DeltaDiscoveryResponse},
-    metadata,
-};
+use weft_xds::{Kind, Publish};
 
 use super::{
     Shared,
     roster::{Place, label},
-    view::View,
+    view::{Subscriber, View},
 };
 use crate::{
     issue::Refused,
@@ -35,19 +29,19 @@ const QUIET: Duration = Duration::from_millis(10);
 const QUIET_WAIT_MAX: Duration = Duration::from_millis(100);
 
 /// The requests of a subscriber.
-pub(super) type Requests = Pin<Box<dyn Stream<Item = Result<DeltaDiscoveryRequest, Status>> + Send>>;
+pub(super) type Requests<R> = Pin<Box<dyn Stream<Item = Result<R, Status>> + Send>>;
 
-/// One subscriber's stream.
-pub(super) struct Session {
+/// One subscriber's stream, in the variant of the protocol that `P` speaks.
+pub(super) struct Session<P: Publish> {
     shared: Arc<Shared>,
-    requests: Requests,
+    requests: Requests<P::Request>,
     snapshots: watch::Receiver<Arc<Snapshot>>,
     view: View,
-    publisher: Publisher,
+    publisher: P,
     /// Changes that wait for company.
     waiting: Option<Waiting>,
     /// At most one response of each kind, since the publisher awaits its acknowledgement.
-    outbox: VecDeque<DeltaDiscoveryResponse>,
+    outbox: VecDeque<P::Response>,
     place: Place,
     ended: bool,
 }
@@ -62,23 +56,28 @@ struct Waiting {
 }
 
 /// What happens next.
-enum Event {
-    Request(Option<Result<Box<DeltaDiscoveryRequest>, Status>>),
+enum Event<R> {
+    Request(Option<Result<Box<R>, Status>>),
     Snapshot(Arc<Snapshot>),
     Settled,
     Silence,
     Shutdown,
 }
 
-impl Session {
-    pub(super) fn new(shared: Arc<Shared>, workload: Workload, peer: SocketAddr, requests: Requests) -> Self {
+impl<P: Publish> Session<P> {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        subscriber: Subscriber,
+        peer: SocketAddr,
+        requests: Requests<P::Request>,
+    ) -> Self {
         let mut snapshots = shared.snapshots.clone();
         let snapshot = snapshots.borrow_and_update().clone();
-        let place = shared.roster.enter(&workload, peer, now());
+        let place = shared.roster.enter(&subscriber, peer, now());
         shared.metrics.connected.inc();
         Self {
-            view: View::new(workload, snapshot),
-            publisher: Publisher::new(),
+            view: View::new(subscriber, snapshot),
+            publisher: P::default(),
             waiting: None,
             outbox: VecDeque::new(),
             ended: false,
@@ -90,7 +89,7 @@ impl Session {
     }
 
     /// The next message to the subscriber; `None` at the end.
-    pub(super) async fn next(&mut self) -> Option<Result<DeltaDiscoveryResponse, Status>> {
+    pub(super) async fn next(&mut self) -> Option<Result<P::Response, Status>> {
         loop {
             if let Some(response) = self.outbox.pop_front() {
                 return Some(Ok(response));
@@ -107,7 +106,7 @@ impl Session {
         }
     }
 
-    async fn event(&mut self) -> Event {
+    async fn event(&mut self) -> Event<P::Request> {
         let settled = self.waiting.as_ref().map(|waiting| waiting.due);
         let silence = self.publisher.poll_timeout();
         tokio::select! {
@@ -120,7 +119,12 @@ impl Session {
     }
 
     /// Ends the stream by an error: with a status, or without one where the subscriber ended it.
-    fn handle(&mut self, event: Event, now: Instant, clock: SystemTime) -> Result<(), Option<Status>> {
+    fn handle(
+        &mut self,
+        event: Event<P::Request>,
+        now: Instant,
+        clock: SystemTime,
+    ) -> Result<(), Option<Status>> {
         match event {
             Event::Request(Some(Ok(request))) => self.request(*request, now, clock)?,
             Event::Request(Some(Err(status))) => {
@@ -146,7 +150,7 @@ impl Session {
 
     fn request(
         &mut self,
-        request: DeltaDiscoveryRequest,
+        request: P::Request,
         now: Instant,
         clock: SystemTime,
     ) -> Result<(), Option<Status>> {
@@ -169,15 +173,14 @@ impl Session {
 
     /// Makes the certificate that the request asks for, before it is answered (docs/xds.md, "Certificates on the
     /// stream").
-    fn certify(&mut self, request: &DeltaDiscoveryRequest, now: Instant, clock: SystemTime) {
-        let mut subscribed = request.resource_names_subscribe.iter();
-        if request.type_url != Kind::Secret.type_url()
-            || !subscribed.any(|name| name == names::RESOURCE_IDENTITY)
-        {
-            return;
-        }
-        let Some(csr) = request.node.as_ref().and_then(metadata::csr) else { return };
-        let issued = self.shared.issuer.issue(self.view.workload(), csr, now, clock);
+    fn certify(&mut self, request: &P::Request, now: Instant, clock: SystemTime) {
+        let Some(csr) = P::csr(request) else { return };
+        let Some(workload) = self.view.workload() else {
+            self.shared.metrics.certificates.with_label_values(&["no_token"]).inc();
+            tracing::warn!(proxy = %self.name(), "no certificate is issued to who shows no token");
+            return self.view.set_identity(None, milliseconds(clock));
+        };
+        let issued = self.shared.issuer.issue(workload, csr, now, clock);
         let result = issued.as_ref().map_or_else(Refused::label, |_| "issued");
         self.shared.metrics.certificates.with_label_values(&[result]).inc();
         if let Err(reason) = &issued {
@@ -223,9 +226,9 @@ impl Session {
         self.send(responses);
     }
 
-    fn send(&mut self, responses: Vec<DeltaDiscoveryResponse>) {
+    fn send(&mut self, responses: Vec<P::Response>) {
         for response in &responses {
-            let kind = Kind::from_type_url(&response.type_url).map_or("unknown", label);
+            let kind = P::kind_of(response).map_or("unknown", label);
             self.shared.metrics.pushes.with_label_values(&[kind]).inc();
         }
         self.outbox.extend(responses);
@@ -238,12 +241,12 @@ impl Session {
     }
 
     fn name(&self) -> String {
-        let Workload { namespace, pod, .. } = self.view.workload();
-        format!("{namespace}/{pod}")
+        let subscriber = self.view.subscriber();
+        format!("{}/{}", subscriber.namespace(), subscriber.name())
     }
 }
 
-impl Drop for Session {
+impl<P: Publish> Drop for Session<P> {
     fn drop(&mut self) {
         self.shared.metrics.connected.dec();
     }

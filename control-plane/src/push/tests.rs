@@ -10,11 +10,11 @@ use weft_identity::{
 };
 use weft_runtime::{Registry, Shutdown, shutdown::Trigger};
 use weft_xds::{
-    Kind,
+    Kind, Publisher,
     discovery::{DeltaDiscoveryRequest, DeltaDiscoveryResponse},
 };
 
-use super::{session::Session, *};
+use super::{session::Session, view::Subscriber, *};
 use crate::{
     compile::Compiler,
     document,
@@ -25,7 +25,7 @@ const API: &str = "default/api:80";
 
 /// One session, and the hands that move everything around it. Time stands still until all wait for it.
 struct Bench {
-    session: Session,
+    session: Session<Publisher>,
     requests: mpsc::Sender<DeltaDiscoveryRequest>,
     world: World,
     _trigger: Trigger,
@@ -83,7 +83,12 @@ impl Bench {
         let (requests, receiver) = mpsc::channel(16);
         let stream =
             stream::unfold(receiver, async |mut receiver| Some((Ok(receiver.recv().await?), receiver)));
-        let session = Session::new(Arc::new(shared), workload, ([127, 0, 0, 1], 1).into(), stream.boxed());
+        let session = Session::new(
+            Arc::new(shared),
+            Subscriber::Workload(workload),
+            ([127, 0, 0, 1], 1).into(),
+            stream.boxed(),
+        );
         Self { session, requests, world, _trigger: trigger }
     }
 

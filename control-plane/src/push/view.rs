@@ -4,34 +4,80 @@ use std::sync::Arc;
 
 use prost::Message as _;
 use weft_api::names;
-use weft_identity::token::Workload;
+use weft_identity::{SpiffeId, token::Workload};
 use weft_xds::{
     Catalog, Kind, Version,
     core::{DataSource, data_source::Specifier},
-    publisher::Resource,
+    publish::Resource,
     tls::{Secret, TlsCertificate, secret},
 };
 
 use crate::{snapshot::Snapshot, store::ObjectName};
 
+/// Who subscribes, by what was proved.
+#[derive(Clone, Debug)]
+pub(super) enum Subscriber {
+    /// A workload, by its token.
+    Workload(Workload),
+    /// Somebody with this service account, by a certificate. Which of its workloads it is nobody knows: it has no way in
+    /// of its own, and gets no certificate, since it could renew a stolen one for ever.
+    Account(SpiffeId),
+}
+
+impl Subscriber {
+    pub(super) fn namespace(&self) -> &str {
+        match self {
+            Self::Workload(workload) => &workload.namespace,
+            Self::Account(id) => id.namespace(),
+        }
+    }
+
+    pub(super) fn service_account(&self) -> &str {
+        match self {
+            Self::Workload(workload) => &workload.service_account,
+            Self::Account(id) => id.service_account(),
+        }
+    }
+
+    /// Name of the workload; empty if only its service account is known.
+    pub(super) fn name(&self) -> &str {
+        match self {
+            Self::Workload(workload) => &workload.pod,
+            Self::Account(_) => "",
+        }
+    }
+
+    fn workload(&self) -> Option<&Workload> {
+        match self {
+            Self::Workload(workload) => Some(workload),
+            Self::Account(_) => None,
+        }
+    }
+}
+
 /// The catalog of one subscriber.
 pub(super) struct View {
     snapshot: Arc<Snapshot>,
-    workload: Workload,
+    subscriber: Subscriber,
     identity: Option<Arc<Resource>>,
     /// Generation of the last answer to a signing request on this stream.
     identity_generation: u64,
 }
 
 impl View {
-    /// What `workload`, which was authenticated, sees of `snapshot`.
-    pub(super) fn new(workload: Workload, snapshot: Arc<Snapshot>) -> Self {
-        Self { snapshot, workload, identity: None, identity_generation: 0 }
+    /// What `subscriber`, who was authenticated, sees of `snapshot`.
+    pub(super) fn new(subscriber: Subscriber, snapshot: Arc<Snapshot>) -> Self {
+        Self { snapshot, subscriber, identity: None, identity_generation: 0 }
     }
 
     /// Whose view it is.
-    pub(super) fn workload(&self) -> &Workload {
-        &self.workload
+    pub(super) fn subscriber(&self) -> &Subscriber {
+        &self.subscriber
+    }
+
+    /// The workload whose view it is, if it is known which one that is.
+    pub(super) fn workload(&self) -> Option<&Workload> {
+        self.subscriber.workload()
     }
 
     /// What it shows of all.
@@ -56,10 +102,17 @@ impl Catalog for View {
         match (kind, name) {
             (Kind::Secret, names::RESOURCE_IDENTITY) => self.identity.clone(),
             (Kind::Listener, names::RESOURCE_INBOUND) => {
-                let Workload { namespace, service_account, pod, .. } = &self.workload;
+                let Workload { namespace, service_account, pod, .. } = self.workload()?;
                 self.snapshot.inbound(&ObjectName::new(namespace, pod), service_account).cloned()
             }
             _ => self.snapshot.get(kind, name).cloned(),
+        }
+    }
+
+    fn wildcard(&self, kind: Kind) -> Vec<String> {
+        match kind {
+            Kind::Cluster => self.snapshot.names(kind).map(ToOwned::to_owned).collect(),
+            _ => Vec::new(),
         }
     }
 

@@ -107,6 +107,9 @@ pub struct Cluster {
         ::prost::alloc::string::String,
         super::super::super::super::google::protobuf::Any,
     >,
+    /// Stands before lb_policy.
+    #[prost(message, optional, tag = "41")]
+    pub load_balancing_policy: ::core::option::Option<LoadBalancingPolicy>,
     #[prost(oneof = "cluster::ClusterDiscoveryType", tags = "2")]
     pub cluster_discovery_type: ::core::option::Option<cluster::ClusterDiscoveryType>,
 }
@@ -242,5 +245,42 @@ impl ::prost::Name for Cluster {
     }
     fn type_url() -> ::prost::alloc::string::String {
         "type.googleapis.com/envoy.config.cluster.v3.Cluster".into()
+    }
+}
+/// Ways to choose an endpoint. The first one that a client knows counts.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct LoadBalancingPolicy {
+    #[prost(message, repeated, tag = "1")]
+    pub policies: ::prost::alloc::vec::Vec<load_balancing_policy::Policy>,
+}
+/// Nested message and enum types in `LoadBalancingPolicy`.
+pub mod load_balancing_policy {
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct Policy {
+        #[prost(message, optional, tag = "4")]
+        pub typed_extension_config: ::core::option::Option<
+            super::super::super::core::v3::TypedExtensionConfig,
+        >,
+    }
+    impl ::prost::Name for Policy {
+        const NAME: &'static str = "Policy";
+        const PACKAGE: &'static str = "envoy.config.cluster.v3";
+        fn full_name() -> ::prost::alloc::string::String {
+            "envoy.config.cluster.v3.LoadBalancingPolicy.Policy".into()
+        }
+        fn type_url() -> ::prost::alloc::string::String {
+            "type.googleapis.com/envoy.config.cluster.v3.LoadBalancingPolicy.Policy"
+                .into()
+        }
+    }
+}
+impl ::prost::Name for LoadBalancingPolicy {
+    const NAME: &'static str = "LoadBalancingPolicy";
+    const PACKAGE: &'static str = "envoy.config.cluster.v3";
+    fn full_name() -> ::prost::alloc::string::String {
+        "envoy.config.cluster.v3.LoadBalancingPolicy".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "type.googleapis.com/envoy.config.cluster.v3.LoadBalancingPolicy".into()
     }
 }

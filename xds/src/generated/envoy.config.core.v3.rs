@@ -243,6 +243,26 @@ impl ApiVersion {
         }
     }
 }
+/// Something that not every client knows, by its type.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TypedExtensionConfig {
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "2")]
+    pub typed_config: ::core::option::Option<
+        super::super::super::super::google::protobuf::Any,
+    >,
+}
+impl ::prost::Name for TypedExtensionConfig {
+    const NAME: &'static str = "TypedExtensionConfig";
+    const PACKAGE: &'static str = "envoy.config.core.v3";
+    fn full_name() -> ::prost::alloc::string::String {
+        "envoy.config.core.v3.TypedExtensionConfig".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig".into()
+    }
+}
 /// An IP address and a port.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct SocketAddress {
