@@ -22,6 +22,8 @@ pub const VOLUME_NO_TOKEN: &str = "weft-no-api-token";
 const API_TOKEN_DIRECTORY: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 /// How long a token is good for. The kubelet renews it at four fifths of that.
 const TOKEN_SECS: u32 = 3600;
+/// User that verifies the redirect. Any but the sidecar's, whose connections are not redirected and prove nothing.
+const VERIFIER_UID: u32 = 65532;
 /// Name of the port for metrics and health.
 const ADMIN_PORT_NAME: &str = "weft-admin";
 /// Seconds that a sidecar may take to get its certificate and first configuration, before it is started anew.
@@ -35,7 +37,7 @@ pub fn init(settings: &Settings, installation: &Installation) -> Value {
         Redirect::Init => installing(),
         Redirect::Cni => {
             arguments.push("--verify");
-            restricted()
+            restricted(VERIFIER_UID)
         }
     };
     for (flag, ports) in [
@@ -85,7 +87,7 @@ pub fn proxy(settings: &Settings, installation: &Installation) -> Value {
         "readinessProbe": probe("/ready", 5, 1),
         "livenessProbe": probe("/live", 10, 3),
         "resources": resources(&settings.resources),
-        "securityContext": restricted(),
+        "securityContext": restricted(names::PROXY_UID),
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "volumeMounts": [
             {"name": VOLUME_IDENTITY, "mountPath": IDENTITY_DIRECTORY, "readOnly": true},
@@ -114,7 +116,7 @@ pub fn logs(settings: &Settings, installation: &Installation, mounts: &[Value]) 
             field(names::VARIABLE_POD_NAMESPACE, "metadata.namespace"),
         ],
         "resources": resources(&settings.resources),
-        "securityContext": restricted(),
+        "securityContext": restricted(names::PROXY_UID),
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "volumeMounts": mounts,
     });
@@ -208,14 +210,14 @@ fn resources(resources: &Resources) -> Value {
 }
 
 /// What the Pod Security Standard *restricted* demands, and a little more.
-fn restricted() -> Value {
+fn restricted(user: u32) -> Value {
     json!({
         "allowPrivilegeEscalation": false,
         "capabilities": {"drop": ["ALL"]},
         "readOnlyRootFilesystem": true,
-        "runAsGroup": names::PROXY_UID,
+        "runAsGroup": user,
         "runAsNonRoot": true,
-        "runAsUser": names::PROXY_UID,
+        "runAsUser": user,
         "seccompProfile": {"type": "RuntimeDefault"},
     })
 }
