@@ -220,6 +220,13 @@ impl Cluster {
         nodes.into_iter().try_for_each(|node| node::import(node, archive))
     }
 
+    /// A file of a node, as this machine finds it.
+    pub fn node_path(&self, node: &str, path: &str) -> Result<PathBuf> {
+        let inside =
+            Inside::find(&self.folder()?.node(node)).with_context(|| format!("node {node} is not there"))?;
+        Ok(inside.path(path).into())
+    }
+
     /// Calls `act` in the network of a node, on a thread of its own.
     pub fn within_node<T: Send>(&self, node: &str, act: impl FnOnce() -> T + Send) -> Result<T> {
         let inside =

@@ -28,6 +28,11 @@ impl Inside {
         processes().find(|pid| is_first(*pid) && arguments(*pid).ends_with(&[argument.to_vec()])).map(Self)
     }
 
+    /// Whether it has become what it is to be: before that, a shell may prepare things by the same name.
+    pub(super) fn has_begun(self) -> bool {
+        arguments(self.0).get(1).is_some_and(|argument| argument == b"init")
+    }
+
     pub(super) fn pid(self) -> Pid {
         self.0
     }

@@ -30,10 +30,12 @@ mount -t tmpfs tmpfs /run
 # Disks of the node, in memory.
 mkdir -p \"$node/disk\"
 mount -t tmpfs -o mode=755 tmpfs \"$node/disk\"
-for folder in /var/lib/containerd /var/lib/kubelet /var/lib/cni /var/log; do
+for folder in /var/lib/containerd /var/lib/kubelet /var/lib/cni /var/log /opt/cni/bin /etc/cni/net.d; do
     mkdir -p $folder \"$node/disk$folder\"
     mount --bind \"$node/disk$folder\" $folder
 done
+# Plugins that come with the mesh are put beside those of the network.
+cp /usr/lib/cni/* /opt/cni/bin/
 # What a kubelet sets for its whole machine, it sets in copies.
 for file in vm/overcommit_memory vm/panic_on_oom kernel/panic kernel/panic_on_oops kernel/keys/root_maxkeys \\
     kernel/keys/root_maxbytes; do
@@ -44,6 +46,9 @@ done
 shift 2
 exec \"$@\"
 ";
+
+/// Where runtimes look for the configuration of a node's network, unless they are told otherwise.
+const NETWORK: &str = "/etc/cni/net.d/10-pods.conflist";
 
 /// A node of the cluster.
 #[derive(Clone, Copy, Debug)]
@@ -87,6 +92,8 @@ impl Node {
         for (file, text) in self.configuration(folder) {
             fs::write(own.join(file), text).with_context(|| format!("{}: {file}", own.display()))?;
         }
+        let network = inside.path(NETWORK);
+        fs::write(&network, cni(&self.pods())).with_context(|| network.clone())?;
         let file = |name: &str| own.join(name).display().to_string();
         let log = |program: &str| folder.log(&format!("{}-{program}", self.name()));
         let config = flags([("config", file("containerd.toml"))]);
@@ -124,8 +131,10 @@ impl Node {
         unshare.arg(&own).arg(self.name()).arg(program).arg("init").arg(&own);
         let log = folder.log(&self.name());
         detached(&mut unshare, &log)?;
-        until(&format!("node {} is there", self.name()), START, || Ok(self.inside(folder)))
-            .with_context(|| format!("its log is {}", log.display()))
+        until(&format!("node {} is there", self.name()), START, || {
+            Ok(self.inside(folder).filter(|inside| inside.has_begun()))
+        })
+        .with_context(|| format!("its log is {}", log.display()))
     }
 
     /// A cable from its network to that of the others, and the ways from and to its pods.
@@ -152,12 +161,12 @@ impl Node {
     }
 
     /// Files of its configuration.
-    fn configuration(self, folder: &Folder) -> [(&'static str, String); 5] {
+    fn configuration(self, folder: &Folder) -> [(&'static str, String); 4] {
         let own = folder.node(&self.name());
         let cgroup = Cgroup::of(folder).node(&self.name());
         let shown = |path: &Path| path.display().to_string();
         [
-            ("containerd.toml", containerd(&shown(&own))),
+            ("containerd.toml", containerd()),
             (
                 "kubelet.yaml",
                 kubelet(&cgroup, &shown(&folder.certificate("ca")), &shown(&own.join("resolv.conf"))),
@@ -165,7 +174,6 @@ impl Node {
             ("kube-proxy.yaml", kube_proxy(&self.name(), &shown(&folder.kubeconfig("proxy")))),
             // For pods that want the node's: there is nobody to ask beside the cluster's.
             ("resolv.conf", "nameserver 10.99.0.1\n".to_owned()),
-            ("cni.conflist", cni(&self.pods())),
         ]
     }
 }
@@ -180,8 +188,7 @@ pub(super) fn import(inside: Inside, archive: &Path) -> Result<()> {
     Ok(())
 }
 
-/// `own`: the node's folder, which has the configuration of its network, too.
-fn containerd(own: &str) -> String {
+fn containerd() -> String {
     let pause = super::pause_reference();
     format!(
         r#"version = 2
@@ -198,8 +205,6 @@ sandbox_image = "{pause}"
 restrict_oom_score_adj = true
 disable_apparmor = true
 [plugins."io.containerd.grpc.v1.cri".cni]
-bin_dir = "/usr/lib/cni"
-conf_dir = "{own}"
 [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
 runtime_type = "io.containerd.runc.v2"
 "#

@@ -1,5 +1,6 @@
 //! CNI mode on real nodes: the container runtime calls the plugin, the kubelet runs the agent, and the API server enforces
 //! the Pod Security Standard "restricted" where the mesh is.
+#![allow(clippy::unwrap_used, reason = "a test may end where something unexpected happens")]
 
 use std::{collections::BTreeMap, fs, time::Duration};
 

@@ -9,6 +9,8 @@ mod nodes;
 // What the charts make, and how a release of them lives.
 mod charts;
 mod release;
+// Nodes that redirect.
+mod cni;
 
 use std::{
     io::{self, Write},
