@@ -93,7 +93,7 @@ impl WorldPublisher {
         session.nonce = self.nonce.to_string();
         session.in_flight = true;
         session.sync.send(catalog.generation(), now);
-        let response = response(kind, resources, catalog.generation(), session.nonce.clone());
+        let response = response(kind, &resources, catalog.generation(), session.nonce.clone());
         if kind == Kind::Cluster {
             // A client that replaces a cluster waits until it hears of its endpoints again, even unchanged ones.
             self.sessions[Kind::Endpoints as usize].tell_again(&news);
@@ -295,7 +295,7 @@ fn same_content(one: &Resource, other: &Resource) -> bool {
     one.version.same_content(&other.version)
 }
 
-fn response(kind: Kind, resources: Vec<Arc<Resource>>, generation: u64, nonce: String) -> DiscoveryResponse {
+fn response(kind: Kind, resources: &[Arc<Resource>], generation: u64, nonce: String) -> DiscoveryResponse {
     let type_url = kind.type_url();
     let pack = |resource: &Arc<Resource>| Any { type_url: type_url.to_owned(), value: resource.body.clone() };
     DiscoveryResponse {

@@ -190,7 +190,9 @@ impl World {
             .filter(|(of, name)| *of == kind && !self.client.wants(kind, name))
             .cloned()
             .collect();
-        less.iter().for_each(|gone| drop(self.client.held.remove(gone)));
+        for gone in less {
+            self.client.held.remove(&gone);
+        }
         // A kind that was never asked for on this stream is asked for by names, or it would be asked for whole.
         let begun = self.client.nonces.contains_key(&kind) || !first;
         if let Some(stream) = &mut self.stream

@@ -248,7 +248,9 @@ fn what_is_too_much_is_cut_and_follows() {
     let mut shelf = Shelf::default();
     let body: &'static [u8] = vec![b'x'; RESPONSE_BYTES_MAX / 2 + 1].leak();
     let names = ["a", "b", "c"];
-    names.iter().for_each(|name| shelf.put(Kind::Endpoints, name, body));
+    for name in names {
+        shelf.put(Kind::Endpoints, name, body);
+    }
     let mut client = Client::new();
     let first = client.subscribe(&shelf, Kind::Endpoints, &names);
     let sizes: Vec<usize> = client.settle(&shelf, first).iter().map(|(_, bodies)| bodies.len()).collect();
