@@ -22,10 +22,12 @@ const INTERVAL: Duration = Duration::from_millis(50);
 pub(super) struct Inside(Pid);
 
 impl Inside {
-    /// Finds it by the folder that it was started for.
+    /// Finds it by the folder that it was started for. While the shell before it still makes its file systems and its
+    /// network, it is not there.
     pub(super) fn find(folder: &Path) -> Option<Self> {
-        let argument = folder.as_os_str().as_encoded_bytes();
-        processes().find(|pid| is_first(*pid) && arguments(*pid).ends_with(&[argument.to_vec()])).map(Self)
+        let wanted = [b"init", folder.as_os_str().as_encoded_bytes()];
+        let is_it = |pid: Pid| matches!(arguments(pid).as_slice(), [_, rest @ ..] if *rest == wanted);
+        processes().find(|pid| is_first(*pid) && is_it(*pid)).map(Self)
     }
 
     /// Whether it has become what it is to be: before that, a shell may prepare things by the same name.
