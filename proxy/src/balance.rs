@@ -155,6 +155,12 @@ impl Endpoints {
             .or_else(|| if avoided.is_empty() { None } else { self.draw(now, random, |_| true) })
     }
 
+    /// Whether there is an endpoint, beside those that are avoided, that takes requests.
+    pub fn has_other(&self, now: Instant, avoided: &[Arc<Endpoint>]) -> bool {
+        let is_avoided = |endpoint: &Arc<Endpoint>| avoided.iter().any(|other| Arc::ptr_eq(other, endpoint));
+        self.0.iter().any(|endpoint| !is_avoided(endpoint) && endpoint.is_available(now))
+    }
+
     fn draw(
         &self,
         now: Instant,

@@ -49,6 +49,10 @@ use crate::{
 
 pub use redirected::leave;
 
+/// Tries at other endpoints that a request gets beside those of a policy, as long as nobody has processed it.
+const ELSEWHERE_MAX: u32 = 2;
+/// So much of a body is kept for them where no policy says how much: most calls of gRPC, and no upload.
+const ELSEWHERE_BODY_BYTES_MAX: usize = 16 * 1024;
 /// A first request or connection waits so long for the configuration of its destination.
 const CONFIGURATION_WAIT: Duration = Duration::from_secs(1);
 
@@ -161,13 +165,15 @@ struct Tries<'a> {
     forward: &'a Forward,
     exchange: &'a mut Exchange,
     request: &'a Parts,
-    body: Option<Incoming>,
     upgrade: Option<&'a Upgrade>,
+    /// Its body, if it has one.
     kept: Option<Rc<RefCell<Kept>>>,
     /// Retries that others have made of this request before it came here.
     earlier: u32,
     deadline: Option<Instant>,
     tried: Vec<Arc<Endpoint>>,
+    /// Tries that were no retries: nobody had processed the request yet.
+    elsewhere: u32,
 }
 
 /// How one try ended.
@@ -196,23 +202,25 @@ impl<'a> Tries<'a> {
         let earlier = headers::attempt(&request.headers);
         headers::strip_ours(&mut request.headers);
         let deadline = deadline::of(&request.headers, exchange.started(), forward.timeout);
-        let body = Some(body).filter(|body| !body.is_end_stream());
         let mut tries = Self {
             worker,
             forward,
             exchange,
             request,
-            body,
             upgrade: None,
             kept: None,
             earlier,
             deadline,
             tried: Vec::new(),
+            elsewhere: 0,
         };
+        let mut kept_bytes_max = ELSEWHERE_BODY_BYTES_MAX;
         if let Some(rule) = tries.rule() {
             rule.budget.count_original(tries.exchange.started());
-            tries.kept = tries.body.take().map(|body| Kept::new(body, rule.body_bytes_max));
+            kept_bytes_max = rule.body_bytes_max;
         }
+        tries.kept =
+            Some(body).filter(|body| !body.is_end_stream()).map(|body| Kept::new(body, kept_bytes_max));
         tries
     }
 
@@ -228,24 +236,45 @@ impl<'a> Tries<'a> {
             let Some(pause) = self.pause(&tried) else { return self.answer(tried) };
             // The failed response and its connection end here, before the pause.
             drop(tried);
-            sleep(pause).await;
+            if !pause.is_zero() {
+                sleep(pause).await;
+            }
         }
     }
 
     /// The pause before another try, if there is to be one.
     fn pause(&mut self, tried: &Try) -> Option<Duration> {
-        let rule = self.rule()?;
         if !self.kept.as_ref().is_none_or(|kept| kept.borrow().can_replay()) {
             return None;
         }
         let now = Instant::now();
         let left = self.deadline.map(|deadline| deadline.saturating_duration_since(now));
-        let (method, tries) = (&self.request.method, self.exchange.tries);
+        self.retry(tried, left, now).or_else(|| self.go_elsewhere(tried, left, now))
+    }
+
+    /// The pause before a retry, as the policy has it.
+    fn retry(&mut self, tried: &Try, left: Option<Duration>, now: Instant) -> Option<Duration> {
+        let rule = self.rule()?;
+        let (method, tries) = (&self.request.method, self.exchange.tries - self.elsewhere);
         let random = &mut *self.worker.random.borrow_mut();
         match rule.decide(tried.verdict.retryable, method, tries, left, now, random) {
             Decision::After(pause) => Some(pause),
             Decision::OverBudget | Decision::GiveUp => None,
         }
+    }
+
+    /// No pause at all: a request that nobody has processed goes on to another endpoint, with or without a policy. So
+    /// pods come and go unnoticed; that repeats nothing, and where all endpoints are gone it ends soon.
+    fn go_elsewhere(&mut self, tried: &Try, left: Option<Duration>, now: Instant) -> Option<Duration> {
+        let cluster = tried.cluster.as_ref()?;
+        let may_go = tried.verdict.retryable == Retryable::Always
+            && self.elsewhere < ELSEWHERE_MAX
+            && left.is_none_or(|left| !left.is_zero())
+            && cluster.endpoints.has_other(now, &self.tried);
+        may_go.then(|| {
+            self.elsewhere += 1;
+            Duration::ZERO
+        })
     }
 
     /// What the caller gets of the last try: its response, a canned one, or the fault.
@@ -316,9 +345,16 @@ impl<'a> Tries<'a> {
         };
         let starved = self.worker.is_starved(now);
         let mut verdict = admission.verdict(event, starved);
-        if matches!(&sent, Ok(Ok((response, _))) if headers::attempt(response.headers()) > 0) {
-            // It was retried further down, where it failed: see `setback`.
-            verdict.retryable = Retryable::Never;
+        if let Ok(Ok((response, _))) = &sent {
+            if headers::attempt(response.headers()) > 0 {
+                // It was retried further down, where it failed: see `setback`.
+                verdict.retryable = Retryable::Never;
+            } else if peer.mesh.is_some() && headers::says_unprocessed(response.headers()) {
+                verdict.retryable = Retryable::Always;
+            }
+        }
+        if verdict.retryable != Retryable::Never {
+            self.tried.push(Arc::clone(&admission.endpoint));
         }
         let result = match (fault, sent) {
             (None, Ok(Ok((response, lease)))) => {
@@ -348,19 +384,13 @@ impl<'a> Tries<'a> {
         let random = &mut *self.worker.random.borrow_mut();
         let Picked { endpoint, pass, in_flight } =
             cluster.endpoints.pick(now, random, &self.tried).ok_or(Fault::NoEndpoint)?;
-        if self.rule().is_some() {
-            self.tried.push(Arc::clone(&endpoint));
-        }
         Ok(Admission { route, backend, endpoint, pass, _in_flight: in_flight, sent: now, headers: None })
     }
 
     /// The request as this try sends it.
-    fn request(&mut self, admission: &Admission) -> Result<Request<RequestBody>, Fault> {
-        let body = match (&self.kept, self.body.take()) {
-            (Some(kept), _) => RequestBody::Replay(Replay::start(kept)),
-            (None, Some(body)) => RequestBody::Once(body),
-            (None, None) => RequestBody::Empty,
-        };
+    fn request(&self, admission: &Admission) -> Result<Request<RequestBody>, Fault> {
+        let body =
+            self.kept.as_ref().map_or(RequestBody::Empty, |kept| RequestBody::Replay(Replay::start(kept)));
         let mut parts = self.request.clone();
         let version = self.upgrade.map_or(admission.endpoint.peer.version, |_| Version::Http1);
         headers::prepare(&mut parts, version)?;
@@ -370,7 +400,7 @@ impl<'a> Tries<'a> {
         if let Some(deadline) = self.deadline {
             deadline::tell(&mut parts.headers, deadline.saturating_duration_since(admission.sent));
         }
-        let attempt = self.earlier + self.exchange.tries - 1;
+        let attempt = self.earlier + self.exchange.tries - 1 - self.elsewhere;
         if attempt > 0 {
             headers::set_attempt(&mut parts.headers, attempt);
         }

@@ -155,5 +155,11 @@ pub fn attempt(headers: &HeaderMap) -> u32 {
         .unwrap_or(0)
 }
 
+/// Whether another sidecar answered in place of its application, which has not seen the request.
+pub fn says_unprocessed(response: &HeaderMap) -> bool {
+    let unprocessed = [Fault::ConnectFailed, Fault::UpstreamRefused].map(Fault::flag);
+    response.get(names::HEADER_FAULT).is_some_and(|flag| unprocessed.iter().any(|it| flag == it))
+}
+
 #[cfg(test)]
 mod tests;

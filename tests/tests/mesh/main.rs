@@ -9,6 +9,7 @@ mod routing;
 mod upgrades;
 // What happens when an application fails.
 mod breakers;
+mod elsewhere;
 mod faults;
 mod retries;
 // What happens when the mesh itself changes, fails, ages or ends.

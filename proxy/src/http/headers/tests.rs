@@ -126,3 +126,13 @@ fn crumbs_of_a_cookie_are_joined_for_http1_only() {
     prepare(&mut request, Version::Http2).unwrap();
     assert_eq!(request.headers.get_all("cookie").iter().count(), 2);
 }
+
+#[test]
+fn only_a_sidecar_that_did_not_reach_its_application_says_unprocessed() {
+    let response = |fault: Fault| fault.response().into_parts().0.headers;
+    for fault in Fault::ALL {
+        let unprocessed = matches!(fault, Fault::ConnectFailed | Fault::UpstreamRefused);
+        assert_eq!(says_unprocessed(&response(fault)), unprocessed, "{fault:?}");
+    }
+    assert!(!says_unprocessed(&HeaderMap::new()));
+}
