@@ -1,8 +1,8 @@
 //! Somebody on the machine who reads every packet, as root may: what the kernel itself sees of all connections.
 
 use std::{
+    collections::BTreeMap,
     io::{self, Read},
-    net::SocketAddr,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
@@ -25,17 +25,15 @@ const IPV6_BYTES: usize = 40;
 /// A capture that runs. Dropped, it stops.
 pub struct Capture {
     stop: Arc<AtomicBool>,
-    thread: Option<JoinHandle<Vec<Segment>>>,
+    thread: Option<JoinHandle<Captured>>,
 }
 
-/// What one TCP segment carried.
-pub struct Segment {
-    ports: [u16; 2],
-    payload: Vec<u8>,
-}
+/// What was read: the bytes of each direction of each connection, by the ports that they came from and went to.
+#[derive(Default)]
+pub struct Captured(BTreeMap<[u16; 2], Vec<u8>>);
 
 impl Capture {
-    /// Begins to read every packet of the network namespace. Fails without the right to.
+    /// Begins to read every packet of the network namespace that this thread is in. Fails without the right to.
     pub fn start() -> io::Result<Self> {
         let socket =
             Socket::new(Domain::PACKET, Type::RAW, Some(Protocol::from(i32::from(ETH_P_ALL.to_be()))))?;
@@ -48,7 +46,7 @@ impl Capture {
     }
 
     /// Stops, and gives out what was read.
-    pub fn finish(mut self) -> Vec<Segment> {
+    pub fn finish(mut self) -> Captured {
         self.stop.store(true, Relaxed);
         let thread = self.thread.take().expect("only this takes it, and takes the capture with it");
         thread.join().expect("reading packets does not panic")
@@ -61,27 +59,48 @@ impl Drop for Capture {
     }
 }
 
-/// Everything that went to or came from the port of `address`.
-pub fn bytes_of(segments: &[Segment], address: SocketAddr) -> Vec<u8> {
-    let of_port = segments.iter().filter(|segment| segment.ports.contains(&address.port()));
-    of_port.flat_map(|segment| segment.payload.iter().copied()).collect()
+impl Captured {
+    /// What went to or came from this port, of any address.
+    #[must_use]
+    pub fn of_port(&self, port: u16) -> Self {
+        let of_port = self.0.iter().filter(|(ports, _)| ports.contains(&port));
+        Self(of_port.map(|(ports, bytes)| (*ports, bytes.clone())).collect())
+    }
+
+    /// Whether there is nothing.
+    pub fn is_empty(&self) -> bool {
+        self.0.values().all(Vec::is_empty)
+    }
+
+    /// Whether `text` can be read in it.
+    pub fn holds(&self, text: impl AsRef<[u8]>) -> bool {
+        let text = text.as_ref();
+        self.0.values().any(|bytes| bytes.windows(text.len()).any(|window| window == text))
+    }
+
+    fn take(&mut self, frame: &[u8]) {
+        if let Some((ports, payload)) = segment(frame) {
+            self.0.entry(ports).or_default().extend_from_slice(payload);
+        }
+    }
 }
 
-fn read(mut socket: Socket, stopped: &AtomicBool) -> Vec<Segment> {
-    let mut segments = Vec::new();
+fn read(mut socket: Socket, stopped: &AtomicBool) -> Captured {
+    let mut captured = Captured::default();
     let mut frame = vec![0; 256 * 1024];
     // After the last request everything is queued already: reading ends when there is nothing more.
     loop {
         match socket.read(&mut frame) {
-            Ok(read) => segments.extend(segment(&frame[..read])),
-            Err(_) if stopped.load(Relaxed) => return segments,
+            Ok(read) => captured.take(&frame[..read]),
+            Err(_) if stopped.load(Relaxed) => return captured,
             Err(_) => {}
         }
     }
 }
 
-/// The TCP segment in an Ethernet frame with IPv4 or IPv6 (RFC 791, 3.1; RFC 8200, 3; RFC 9293, 3.1).
-fn segment(frame: &[u8]) -> Option<Segment> {
+/// The ports and the payload of a TCP segment in an Ethernet frame with IPv4 or IPv6 (RFC 791, 3.1; RFC 8200, 3; RFC 9293,
+/// 3.1).
+fn segment(frame: &[u8]) -> Option<([u16; 2], &[u8])> {
     let packet = frame.get(ETHERNET_BYTES..)?;
     let first = *packet.first()?;
     let (protocol_at, header_bytes) = match first >> 4 {
@@ -95,5 +114,5 @@ fn segment(frame: &[u8]) -> Option<Segment> {
     let segment = packet.get(header_bytes..)?;
     let port = |at: usize| Some(u16::from_be_bytes([*segment.get(at)?, *segment.get(at + 1)?]));
     let header_bytes = usize::from(*segment.get(12)? >> 4) * 4;
-    Some(Segment { ports: [port(0)?, port(2)?], payload: segment.get(header_bytes..)?.to_vec() })
+    Some(([port(0)?, port(2)?], segment.get(header_bytes..)?))
 }

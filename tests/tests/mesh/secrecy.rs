@@ -8,7 +8,7 @@ use std::{
 use http::{Method, StatusCode};
 use weft_tests::{
     backend::{Backend, Reply},
-    capture::{Capture, bytes_of},
+    capture::Capture,
     client::{Version, request, send, with_header},
     config,
     mesh::Mesh,
@@ -70,16 +70,16 @@ async fn root_reads_nothing_between_the_sidecars() {
     let mesh = Mesh::start(WEFT, &Plan::of(vec![Service::meshed("api", &[app.address()])])).await;
     let capture = Capture::start().expect("root may read packets");
     confide(&mesh).await;
-    let segments = capture.finish();
+    let captured = capture.finish();
 
-    let between = bytes_of(&segments, mesh.inbound("api-0"));
+    let between = captured.of_port(mesh.inbound("api-0").port());
     assert!(!between.is_empty(), "nothing was captured between the sidecars");
     for secret in [IN_PATH, IN_HEADER, IN_BODY] {
-        assert!(!holds(&between, secret), "`{secret}` was read between the sidecars");
+        assert!(!between.holds(secret), "`{secret}` was read between the sidecars");
         // The same eyes see it where it is meant to be plain: between each application and its own sidecar.
         for plain in [mesh.entrance("api"), app.address()] {
             assert!(
-                holds(&bytes_of(&segments, plain), secret),
+                captured.of_port(plain.port()).holds(secret),
                 "the capture does not see `{secret}` at {plain}"
             );
         }
