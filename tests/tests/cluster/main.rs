@@ -11,6 +11,16 @@ mod charts;
 mod release;
 // Nodes that redirect.
 mod cni;
+// What the mesh does for people.
+mod page;
+mod scenario;
+mod protocols;
+mod upgrades;
+mod webhook;
+// What these have in common: namespaces of their own, and pods that call and answer.
+mod users;
+mod peers;
+mod place;
 
 use std::{
     io::{self, Write},
