@@ -2,10 +2,7 @@
 
 use std::{fs, io, net::SocketAddr, path::PathBuf, time::Duration};
 
-use weft_injector::{
-    certificate::{ApiServer, RequestError},
-    config::Place,
-};
+use weft_kubernetes::{ApiServer, Place, RequestError};
 use weft_runtime::{Admin, Readiness, Registry, Shutdown, Tasks, shutdown::Trigger};
 
 use crate::{

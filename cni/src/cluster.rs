@@ -1,8 +1,8 @@
 //! What the agent reads of the cluster, and the one thing that it does there: delete a pod that came too early.
 
-use hyper::{Method, StatusCode};
+use hyper::StatusCode;
 use serde_json::{Value, json};
-use weft_injector::certificate::{ApiServer, RequestError};
+use weft_kubernetes::{ApiServer, RequestError};
 
 /// Name of the agent's DaemonSet.
 const DAEMON_SET: &str = "weft-cni";
@@ -37,9 +37,9 @@ impl Cluster {
     pub async fn delete(&self, namespace: &str, name: &str, uid: &str) -> Result<(), RequestError> {
         let path = format!("/api/v1/namespaces/{namespace}/pods/{name}");
         let options = json!({"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": {"uid": uid}});
-        match self.api.send(Method::DELETE, &path, "application/json", &options).await {
+        match self.api.delete(&path, &options).await {
             Err(RequestError::Refused { status: StatusCode::NOT_FOUND | StatusCode::CONFLICT, .. }) => Ok(()),
-            other => other.map(drop),
+            other => other,
         }
     }
 

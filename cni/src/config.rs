@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, path::PathBuf};
 
 use weft_api::names;
-use weft_injector::config::{Place, api_server as place};
+use weft_kubernetes::{Place, place::NotInPod};
 
 use crate::{call::Environment, decide, folders::Folders};
 
@@ -78,13 +78,6 @@ pub enum InvalidSetting {
         value: String,
     },
 }
-
-/// There is no API server to ask.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT do not name the API server: the agent must run in a pod"
-)]
-pub struct NotInAPod;
 
 /// Reads what follows `weft-cni agent`, and the variables of its pod.
 pub fn settings(arguments: &[String]) -> Result<Settings, InvalidSetting> {
@@ -167,8 +160,8 @@ pub fn environment() -> Environment {
 }
 
 /// The API server, as pods find it.
-pub fn api_server() -> Result<Place, NotInAPod> {
-    place().map_err(|_| NotInAPod)
+pub fn api_server() -> Result<Place, NotInPod> {
+    Place::in_pod(variable)
 }
 
 /// Which events are logged: the variable `WEFT_LOG`, or `info`.

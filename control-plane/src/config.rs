@@ -1,5 +1,7 @@
 //! What the control plane is told at start. The only reader of the environment.
 
+mod in_cluster;
+
 use std::{
     fs, io,
     net::SocketAddr,
@@ -11,6 +13,11 @@ use weft_api::{Duration, names};
 use weft_identity::TrustDomain;
 
 use crate::document::{self, Cause, Mistake, Node, Value};
+
+pub use in_cluster::{InCluster, InClusterError};
+
+/// How long certificates may be good for: at least, and at most.
+const LIFETIMES: [Duration; 2] = [Duration::from_secs(60), Duration::from_secs(720 * 3600)];
 
 /// The configuration file: YAML or JSON.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -125,7 +132,7 @@ impl Config {
         if let Err(error) = config.trust_domain.parse::<TrustDomain>() {
             return Err(at("trustDomain", format!("is `{}`: {error}", config.trust_domain)));
         }
-        let (shortest, longest) = (Duration::from_secs(60), Duration::from_secs(720 * 3600));
+        let [shortest, longest] = LIFETIMES;
         if !(shortest..=longest).contains(&config.certificate_lifetime) {
             let message = format!("is {}; it must be within 1m to 720h", config.certificate_lifetime);
             return Err(at("certificateLifetime", message));
@@ -136,8 +143,12 @@ impl Config {
 
 /// Which events are logged, in the syntax of `RUST_LOG`: the variable `WEFT_LOG`, or `info`.
 pub fn log_filter() -> String {
+    variable(names::VARIABLE_LOG).unwrap_or_else(|| "info".to_owned())
+}
+
+fn variable(name: &str) -> Option<String> {
     #[expect(clippy::disallowed_methods, reason = "this module reads the environment for the others")]
-    std::env::var("WEFT_LOG").unwrap_or_else(|_| "info".to_owned())
+    std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
 fn describe(mistake: &Mistake) -> String {

@@ -1,6 +1,7 @@
 //! A signing request in, a certificate out: for whom the token says, whatever the request says.
 
 mod authority;
+mod secret;
 
 use std::{
     sync::{Mutex, PoisonError},
@@ -18,6 +19,7 @@ use weft_identity::{
 };
 
 pub use authority::{AuthorityError, load_or_create};
+pub use secret::{SecretError, share};
 
 /// Workloads that are counted at once: more than one control plane serves.
 const WORKLOADS_MAX: usize = 65_536;

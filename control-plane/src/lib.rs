@@ -6,14 +6,19 @@
 
 // The life of the process.
 pub mod run;
-// A change goes out: objects come in,
+// A change goes out: objects come in, from files or an API server,
 pub mod watch;
 // become resources,
 pub mod compile;
 // and go to every proxy that asked for them,
 pub mod push;
-// as does the certificate of each.
+// as does the certificate of each, once it is known who asks.
+pub mod authenticate;
 pub mod issue;
+// What becomes of it goes back into the cluster: status, by one replica of several, and roots to trust.
+pub mod status;
+pub mod bundles;
+pub mod lease;
 // What the verbs hand each other: all resources of one moment,
 pub mod snapshot;
 // what belongs together,
@@ -27,5 +32,5 @@ pub mod metrics;
 // and text that knows its lines.
 pub mod document;
 
-pub use config::Config;
-pub use run::{ControlPlane, Error, run};
+pub use config::{Config, InCluster};
+pub use run::{ControlPlane, Error, run, run_in_cluster};

@@ -22,6 +22,12 @@ pub struct Metrics {
     pub encoded: IntCounter,
     /// Problems in what people wrote.
     pub problems: IntGauge,
+    /// Whole lists that were read from the API server, by kind: one of each at the start.
+    pub lists: IntCounterVec,
+    /// Attempts to write the status of a policy, by result.
+    pub status_writes: IntCounterVec,
+    /// Whether this replica writes status.
+    pub leads: IntGauge,
     /// End of the control plane's own certificate, in seconds since 1970.
     pub own_not_after: IntGauge,
 }
@@ -58,6 +64,9 @@ impl Metrics {
             generation: gauge("weft_xds_generation", "Generation that is published, in ms since 1970.")?,
             encoded,
             problems: gauge("weft_config_problems", "Problems in what people wrote; see /problems.")?,
+            lists: counters("weft_watch_lists_total", "Whole lists read from the API server.", "kind")?,
+            status_writes: counters("weft_status_writes_total", "Attempts to write status.", "result")?,
+            leads: gauge("weft_leader", "Whether this replica writes status.")?,
             own_not_after: gauge(
                 "weft_certificate_not_after_seconds",
                 "End of the control plane's own certificate, in seconds since 1970.",

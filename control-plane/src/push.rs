@@ -9,10 +9,9 @@ mod view;
 use std::sync::Arc;
 
 use tokio::sync::watch;
-use weft_identity::token::Authenticator;
 use weft_runtime::Shutdown;
 
-use crate::{issue::Issuer, metrics::Metrics, snapshot::Snapshot};
+use crate::{authenticate::Authenticator, issue::Issuer, metrics::Metrics, snapshot::Snapshot};
 
 pub use roster::Roster;
 pub use server::{AcceptError, Server};

@@ -1,5 +1,7 @@
 //! Starts the verbs and hands each what the others made: the life of the process.
 
+mod cluster;
+
 use std::{
     fs, io,
     net::SocketAddr,
@@ -16,18 +18,22 @@ use weft_identity::{
     renewal::renew_in,
     spiffe::{InvalidSpiffeId, InvalidTrustDomain},
     tls::{ClientCertificate, Credentials},
-    token::{Authenticator, InvalidPublicKey, LocalAuthenticator},
+    token::{InvalidPublicKey, LocalAuthenticator},
 };
-use weft_runtime::{Admin, Readiness, Registry, Shutdown, Tasks, admin::Route};
+use weft_kubernetes::RequestError;
+use weft_runtime::{
+    Admin, Readiness, Registry, Shutdown, Tasks, admin::Route, readiness::Hold, shutdown::Trigger,
+};
 
 use crate::{
+    authenticate::Authenticator,
     compile::Compiler,
-    config::Config,
-    issue::{self, AuthorityError, Issuer, OwnIdentityError},
+    config::{Config, InCluster},
+    issue::{self, AuthorityError, Issuer, OwnIdentityError, SecretError},
     metrics::Metrics,
     push::{AcceptError, Roster, Server, Shared},
     snapshot::{Snapshot, milliseconds},
-    watch::{News, OpenError, Problem, Source},
+    watch::{Directory, News, OpenError, Problem, Source},
 };
 
 /// How long connections may take to finish once the process drains.
@@ -51,6 +57,12 @@ pub enum Error {
     /// The certificate authority.
     #[error("certificate authority: {0}")]
     Authority(#[from] AuthorityError),
+    /// The certificate authority of a cluster.
+    #[error("certificate authority: {0}")]
+    Secret(#[from] SecretError),
+    /// There is no way to the API server.
+    #[error(transparent)]
+    ApiServer(#[from] RequestError),
     /// The roots that it hands out.
     #[error("certificate authority: {0}")]
     Bundle(#[from] InvalidBundle),
@@ -102,6 +114,36 @@ pub struct ControlPlane {
     readiness: Readiness,
     tasks: Tasks,
     shutdown: Shutdown,
+    /// Ends what is served.
+    serving: Trigger,
+    linger: Duration,
+}
+
+/// What there is before proxies are served: what tells others how far the process has come.
+struct Process {
+    hold: Hold,
+    metrics: Metrics,
+    problems: Problems,
+    roster: Roster,
+    admin: Admin,
+    readiness: Readiness,
+    tasks: Tasks,
+    shutdown: Shutdown,
+    /// Ends what is served, and what is needed for that: a moment later.
+    serving: Trigger,
+    served: Shutdown,
+}
+
+/// What is one thing on a machine, and another in a cluster.
+struct Foundation {
+    trust_domain: TrustDomain,
+    /// Namespace of the control plane.
+    namespace: String,
+    issuer: Arc<Issuer>,
+    authenticator: Authenticator,
+    source: Source,
+    /// How long proxies are served after the first signal.
+    linger: Duration,
 }
 
 /// The problems as `/problems` shows them.
@@ -113,27 +155,36 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), Error> {
     Ok(())
 }
 
-impl ControlPlane {
-    /// Starts everything. When this returns, proxies are served. Must run inside a runtime with I/O and time.
-    pub fn start(config: &Config, shutdown: Shutdown) -> Result<Self, Error> {
+/// Runs in a cluster until `shutdown`. Must run inside a runtime with I/O and time.
+pub async fn run_in_cluster(config: InCluster, shutdown: Shutdown) -> Result<(), Error> {
+    if let Some(started) = ControlPlane::start_in_cluster(&config, shutdown).await? {
+        started.run().await;
+    }
+    Ok(())
+}
+
+impl Process {
+    fn start(admin: SocketAddr, shutdown: Shutdown) -> Result<Self, Error> {
         let readiness = Readiness::new();
         let hold = readiness.hold("the first configuration");
         let registry = Registry::new("weft-control-plane");
         let metrics = Metrics::register(&registry)?;
-        let trust_domain: TrustDomain = config.trust_domain.parse()?;
-        let authority =
-            issue::load_or_create(&config.authority.directory, trust_domain.clone(), SystemTime::now())?;
-        let issuer = Arc::new(Issuer::new(authority, config.certificate_lifetime.get()));
-        let own = Own::new(&issuer, trust_domain.clone())?;
-        let remaining = own.renew(&issuer, &metrics)?;
-        let authenticator = authenticator(config)?;
+        let (roster, problems) = (Roster::default(), Problems::default());
+        let admin = Admin::start(admin, registry, readiness.clone(), routes(&problems, &roster))?;
+        let (serving, served) = Shutdown::manual();
+        let tasks = Tasks::new();
+        Ok(Self { hold, metrics, problems, roster, admin, readiness, tasks, shutdown, serving, served })
+    }
 
-        let source = Source::open(&config.source.directory)?;
+    /// Serves proxies on `listen`.
+    fn serve(self, listen: SocketAddr, foundation: Foundation) -> Result<ControlPlane, Error> {
+        let Self { hold, metrics, problems, roster, admin, readiness, tasks, shutdown, serving, served } =
+            self;
+        let Foundation { trust_domain, namespace, issuer, authenticator, source, linger } = foundation;
+        let own = Own::new(&issuer, trust_domain.clone(), &namespace)?;
+        let remaining = own.renew(&issuer, &metrics)?;
         let compiler = Compiler::new(trust_domain, issuer.roots_pem(), milliseconds(SystemTime::now()));
         let (snapshots, receiver) = watch::channel(compiler.snapshot().clone());
-        let (roster, problems) = (Roster::default(), Problems::default());
-        let routes = routes(&problems, &roster);
-        let tasks = Tasks::new();
         let tls = own.credentials.server_config(ClientCertificate::Optional, &[names::ALPN_XDS]);
         let shared = Shared {
             snapshots: receiver,
@@ -141,12 +192,11 @@ impl ControlPlane {
             authenticator,
             roster,
             metrics: metrics.clone(),
-            shutdown: shutdown.clone(),
+            shutdown: served,
         };
-        let server = Server::bind(config.listen, tls, Arc::new(shared), tasks.clone())?;
+        let server = Server::bind(listen, tls, Arc::new(shared), tasks.clone())?;
         let server_addr = server.local_addr()?;
-        let admin = Admin::start(config.admin, registry, readiness.clone(), routes)?;
-        let mut started = Self {
+        let mut started = ControlPlane {
             compiler,
             source,
             problems,
@@ -157,6 +207,8 @@ impl ControlPlane {
             readiness,
             tasks,
             shutdown,
+            serving,
+            linger,
         };
         // Compiled before anybody is let in: nobody is told that a resource does not exist because we were early.
         started.publish();
@@ -168,6 +220,26 @@ impl ControlPlane {
         tracing::info!(xds = %server_addr, admin = %started.admin.local_addr(), "serving proxies");
         hold.release();
         Ok(started)
+    }
+}
+
+impl ControlPlane {
+    /// Starts everything on this machine. When this returns, proxies are served. Must run inside a runtime with I/O and
+    /// time.
+    pub fn start(config: &Config, shutdown: Shutdown) -> Result<Self, Error> {
+        let process = Process::start(config.admin, shutdown)?;
+        let trust_domain: TrustDomain = config.trust_domain.parse()?;
+        let authority =
+            issue::load_or_create(&config.authority.directory, trust_domain.clone(), SystemTime::now())?;
+        let foundation = Foundation {
+            trust_domain,
+            namespace: names::SYSTEM_NAMESPACE.to_owned(),
+            issuer: Arc::new(Issuer::new(authority, config.certificate_lifetime.get())),
+            authenticator: authenticator(config)?,
+            source: Source::Directory(Directory::open(&config.source.directory)?),
+            linger: Duration::ZERO,
+        };
+        process.serve(config.listen, foundation)
     }
 
     /// Where proxies connect.
@@ -184,11 +256,13 @@ impl ControlPlane {
     pub async fn run(mut self) {
         loop {
             tokio::select! {
-                _ = self.source.changed() => self.publish(),
+                () = self.source.changed() => self.publish(),
                 () = self.shutdown.draining() => break,
             }
         }
         self.readiness.drain();
+        self.linger().await;
+        self.serving.drain();
         tokio::select! {
             late = self.tasks.join_all(DRAIN) => {
                 for name in late {
@@ -200,15 +274,26 @@ impl ControlPlane {
         }
     }
 
+    /// Goes on for a moment, for those who have not heard yet that it ends.
+    async fn linger(&mut self) {
+        let over = Instant::now() + self.linger;
+        loop {
+            tokio::select! {
+                () = sleep(over.saturating_duration_since(Instant::now())) => return,
+                () = self.shutdown.aborting() => return,
+                () = self.source.changed() => self.publish(),
+            }
+        }
+    }
+
     fn publish(&mut self) {
-        let reading = self.source.reading();
-        let compiled = self.compiler.compile(reading.store(), milliseconds(SystemTime::now()));
+        let compiled = self.compiler.compile(self.source.store(), milliseconds(SystemTime::now()));
+        let found = self.source.problems(&compiled.findings);
+        self.metrics.problems.set(found.len().cast_signed() as i64);
         // Nothing that can panic runs under the lock.
         let mut problems = self.problems.lock().unwrap_or_else(PoisonError::into_inner);
-        News::between(&problems, reading.problems()).log();
-        problems.clear();
-        problems.extend_from_slice(reading.problems());
-        self.metrics.problems.set(problems.len().cast_signed() as i64);
+        News::between(&problems, &found).log();
+        *problems = found;
         drop(problems);
         let generation = compiled.snapshot.generation();
         self.metrics.encoded.inc_by(compiled.encoded as u64);
@@ -231,8 +316,8 @@ struct Own {
 }
 
 impl Own {
-    fn new(issuer: &Issuer, trust_domain: TrustDomain) -> Result<Self, Error> {
-        let id = SpiffeId::workload(&trust_domain, names::SYSTEM_NAMESPACE, names::CONTROL_PLANE_ACCOUNT)?;
+    fn new(issuer: &Issuer, trust_domain: TrustDomain, namespace: &str) -> Result<Self, Error> {
+        let id = SpiffeId::workload(&trust_domain, namespace, names::CONTROL_PLANE_ACCOUNT)?;
         let roots = TrustBundle::from_pem(issuer.roots_pem())?;
         Ok(Self { id, credentials: Credentials::new(trust_domain, roots) })
     }

@@ -102,8 +102,8 @@ pub enum AnyObject {
 }
 
 impl Store {
-    /// Puts an object in force. One that says the same as before stays the one that it was.
-    pub fn apply(&mut self, object: &AnyObject) {
+    /// Puts an object in force. One that says the same as before stays the one that it was. Says whether it is another.
+    pub fn apply(&mut self, object: &AnyObject) -> bool {
         match object {
             AnyObject::Service(object) => put(&mut self.services, object),
             AnyObject::EndpointSlice(object) => put(&mut self.endpoint_slices, object),
@@ -116,26 +116,42 @@ impl Store {
         }
     }
 
-    /// Takes an object out of force.
-    pub fn remove(&mut self, key: &ObjectKey) {
+    /// Takes an object out of force. Says whether it was.
+    pub fn remove(&mut self, key: &ObjectKey) -> bool {
         match key.kind {
-            ObjectKind::Service => drop(self.services.remove(&key.name)),
-            ObjectKind::EndpointSlice => drop(self.endpoint_slices.remove(&key.name)),
-            ObjectKind::Pod => drop(self.pods.remove(&key.name)),
-            ObjectKind::Namespace => drop(self.namespaces.remove(&key.name)),
-            ObjectKind::HttpRoute => drop(self.http_routes.remove(&key.name)),
-            ObjectKind::CircuitBreakerPolicy => drop(self.circuit_breakers.remove(&key.name)),
-            ObjectKind::RetryPolicy => drop(self.retries.remove(&key.name)),
-            ObjectKind::Workload => drop(self.workloads.remove(&key.name)),
+            ObjectKind::Service => self.services.remove(&key.name).is_some(),
+            ObjectKind::EndpointSlice => self.endpoint_slices.remove(&key.name).is_some(),
+            ObjectKind::Pod => self.pods.remove(&key.name).is_some(),
+            ObjectKind::Namespace => self.namespaces.remove(&key.name).is_some(),
+            ObjectKind::HttpRoute => self.http_routes.remove(&key.name).is_some(),
+            ObjectKind::CircuitBreakerPolicy => self.circuit_breakers.remove(&key.name).is_some(),
+            ObjectKind::RetryPolicy => self.retries.remove(&key.name).is_some(),
+            ObjectKind::Workload => self.workloads.remove(&key.name).is_some(),
+        }
+    }
+
+    /// Names of all objects of `kind`.
+    pub fn names(&self, kind: ObjectKind) -> Vec<ObjectName> {
+        match kind {
+            ObjectKind::Service => self.services.keys().cloned().collect(),
+            ObjectKind::EndpointSlice => self.endpoint_slices.keys().cloned().collect(),
+            ObjectKind::Pod => self.pods.keys().cloned().collect(),
+            ObjectKind::Namespace => self.namespaces.keys().cloned().collect(),
+            ObjectKind::HttpRoute => self.http_routes.keys().cloned().collect(),
+            ObjectKind::CircuitBreakerPolicy => self.circuit_breakers.keys().cloned().collect(),
+            ObjectKind::RetryPolicy => self.retries.keys().cloned().collect(),
+            ObjectKind::Workload => self.workloads.keys().cloned().collect(),
         }
     }
 }
 
-fn put<S: PartialEq>(table: &mut Table<S>, object: &Arc<Object<S>>) {
+fn put<S: PartialEq>(table: &mut Table<S>, object: &Arc<Object<S>>) -> bool {
     let name = ObjectName::of(&object.metadata);
-    if table.get(&name).is_none_or(|held| held != object) {
+    let is_other = table.get(&name).is_none_or(|held| held != object);
+    if is_other {
         table.insert(name, object.clone());
     }
+    is_other
 }
 
 impl AnyObject {

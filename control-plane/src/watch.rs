@@ -1,8 +1,10 @@
-//! Where objects come from: a file, or a folder of files, in the YAML or JSON that Kubernetes would take.
+//! Where objects come from: a file, or a folder of files, in the YAML or JSON that Kubernetes would take; or the API
+//! server of a cluster.
 
 mod decode;
 mod directory;
 mod flaw;
+mod kubernetes;
 mod problem;
 mod reading;
 mod spelling;
@@ -11,11 +13,47 @@ mod validate;
 
 use std::path::Path;
 
-use crate::store::Store;
+use crate::store::{Finding, Store};
 
-pub use directory::{OpenError, Source};
-pub use problem::{News, Problem};
+pub use directory::{Directory, OpenError};
+pub use kubernetes::Cluster;
+pub use problem::{News, Place, Problem};
 pub use reading::Reading;
+
+/// Where objects come from.
+pub enum Source {
+    /// Files.
+    Directory(Directory),
+    /// An API server.
+    Cluster(Cluster),
+}
+
+impl Source {
+    /// Waits until something else than before is in force.
+    pub async fn changed(&mut self) {
+        match self {
+            Self::Directory(directory) => drop(directory.changed().await),
+            Self::Cluster(cluster) => cluster.changed().await,
+        }
+    }
+
+    /// Objects in force.
+    pub fn store(&self) -> &Store {
+        match self {
+            Self::Directory(directory) => directory.reading().store(),
+            Self::Cluster(cluster) => cluster.store(),
+        }
+    }
+
+    /// Everything that is wrong, given the `findings` about the objects that are in force now.
+    pub fn problems(&self, findings: &[Finding]) -> Vec<Problem> {
+        match self {
+            // It looks for itself, since it can say on which line each of them stands.
+            Self::Directory(directory) => directory.reading().problems().to_vec(),
+            Self::Cluster(cluster) => cluster.judge(findings),
+        }
+    }
+}
 
 /// Reads `path` once. Fails with everything that is wrong, and at least one problem.
 pub fn check(path: &Path) -> Result<Store, Vec<Problem>> {

@@ -50,12 +50,6 @@ impl Workload {
 #[error("no public key of a local issuer: `BEGIN PUBLIC KEY` with an ECDSA key on P-256 is expected")]
 pub struct InvalidPublicKey;
 
-/// Whom the control plane asks whether a token is good.
-pub enum Authenticator {
-    /// Its own key: local mode.
-    Local(LocalAuthenticator),
-}
-
 /// Why a token is not believed. None of the messages holds a part of the token.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
@@ -87,15 +81,6 @@ pub enum Refusal {
     /// `sub` and the claims of Kubernetes name two different workloads.
     #[error("the token contradicts itself about its subject")]
     Subject,
-}
-
-impl Authenticator {
-    /// Who holds `token`, if it is good at `now`.
-    pub fn authenticate(&self, token: &str, now: SystemTime) -> Result<Workload, Refusal> {
-        match self {
-            Self::Local(local) => local.authenticate(token, now),
-        }
-    }
 }
 
 /// Makes the tokens of local mode, in the form of Kubernetes' bound service account tokens.
@@ -189,7 +174,8 @@ impl LocalAuthenticator {
         Ok(Self { key: DecodingKey::from_ec_der(point), audience: audience.to_owned() })
     }
 
-    fn authenticate(&self, token: &str, now: SystemTime) -> Result<Workload, Refusal> {
+    /// Who holds `token`, if it is good at `now`.
+    pub fn authenticate(&self, token: &str, now: SystemTime) -> Result<Workload, Refusal> {
         if token.len() > TOKEN_BYTES_MAX {
             return Err(Refusal::TooLong(token.len()));
         }

@@ -7,15 +7,13 @@
 // Keeps it up: in a Secret that all replicas share, or in files that somebody else writes.
 mod keeper;
 mod directory;
-// The Secret and the webhook configuration, and the way to them.
+// The Secret and the webhook configuration.
 mod cluster;
-mod api_server;
 // The generations, purely.
 mod generations;
 // What handshakes show at the moment.
 mod shown;
 
-pub use api_server::{ApiServer, RequestError};
 pub use cluster::{Cluster, ClusterError, Kept, Names, Written};
 pub use directory::watch;
 pub use generations::{Generations, InvalidGenerations};

@@ -8,6 +8,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 use weft_api::{bootstrap::AccessLog, names};
+use weft_kubernetes::{Place, place::NotInPod};
 
 use crate::quantity::Quantity;
 
@@ -15,8 +16,6 @@ use crate::quantity::Quantity;
 const IMAGE: &str = concat!("weft-proxy:", env!("CARGO_PKG_VERSION"));
 /// Variable with the namespace that the injector runs in.
 const VARIABLE_NAMESPACE: &str = "WEFT_NAMESPACE";
-/// Where a pod finds the token of its service account, and the roots of the API server.
-const ACCOUNT_DIRECTORY: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 
 /// The configuration file: YAML or JSON. `docs/injection.md` shows it with all its defaults.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -144,19 +143,6 @@ pub struct Installation {
     pub proxy: Proxy,
 }
 
-/// Where the API server is, and who this process is to it.
-#[derive(Clone, Debug)]
-pub struct Place {
-    /// Host name or address.
-    pub host: String,
-    /// Port.
-    pub port: u16,
-    /// File with the roots to trust (PEM).
-    pub roots: PathBuf,
-    /// File with the token; read anew for each request, since it is rotated.
-    pub token: PathBuf,
-}
-
 /// Why there is no configuration.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
@@ -177,10 +163,8 @@ pub enum ConfigError {
         reason: String,
     },
     /// This process runs in no pod.
-    #[error(
-        "the variables KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT do not name the API server: run in a pod, or set certificate.source to `files`"
-    )]
-    NoApiServer,
+    #[error("{0}, or set certificate.source to `files`")]
+    NoApiServer(#[from] NotInPod),
     /// A field says something impossible.
     #[error("{field} is `{value}`: {reason}")]
     Field {
@@ -280,12 +264,9 @@ pub fn namespace() -> String {
     variable(VARIABLE_NAMESPACE).unwrap_or_else(|| names::SYSTEM_NAMESPACE.to_owned())
 }
 
-/// The API server, as pods find it (`kubernetes.io/docs/tasks/run-application/access-api-from-pod`).
+/// The API server, as pods find it.
 pub fn api_server() -> Result<Place, ConfigError> {
-    let port = variable("KUBERNETES_SERVICE_PORT").and_then(|port| port.parse().ok());
-    let (host, port) = variable("KUBERNETES_SERVICE_HOST").zip(port).ok_or(ConfigError::NoApiServer)?;
-    let file = |name| Path::new(ACCOUNT_DIRECTORY).join(name);
-    Ok(Place { host, port, roots: file("ca.crt"), token: file("token") })
+    Ok(Place::in_pod(variable)?)
 }
 
 fn variable(name: &str) -> Option<String> {

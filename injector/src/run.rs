@@ -2,10 +2,11 @@
 
 use std::{io, net::SocketAddr, time::Duration};
 
+use weft_kubernetes::{ApiServer, RequestError};
 use weft_runtime::{Admin, Readiness, Registry, Shutdown, Tasks, readiness::Hold};
 
 use crate::{
-    certificate::{self, ApiServer, Cluster, RequestError, Shown},
+    certificate::{self, Cluster, Shown},
     config::{self, Certificate, Config, ConfigError, Source},
     metrics::Metrics,
     serve::Server,
@@ -14,8 +15,8 @@ use crate::{
 /// How long connections may take to finish once no new ones are taken.
 const DRAIN: Duration = Duration::from_secs(8);
 
-/// How API servers are told who asks.
-const USER_AGENT: &str = concat!("weft-injector/", env!("CARGO_PKG_VERSION"));
+/// What the injector calls itself before API servers.
+const AGENT: &str = concat!("weft-injector/", env!("CARGO_PKG_VERSION"));
 
 /// Why the injector does not run.
 #[derive(Debug, thiserror::Error)]
@@ -132,7 +133,7 @@ impl Keep {
     }
 
     async fn start_own(self, config: &Certificate, namespace: &str) -> Result<(), Error> {
-        let api = ApiServer::at(config::api_server()?, USER_AGENT).await?;
+        let api = ApiServer::at(config::api_server()?, AGENT).await?;
         let names = certificate::Names {
             namespace: namespace.to_owned(),
             secret: config.secret.clone(),

@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
-use weft_injector::config::Place;
+use weft_kubernetes::Place;
 use weft_runtime::Tasks;
 
 /// What callers show.

@@ -15,7 +15,7 @@ use tokio::{
 use weft_api::{Object, bootstrap::Workload, names, workload::WorkloadSpec};
 use weft_control_plane::{
     config::{self, Config},
-    watch::{News, Problem, Source},
+    watch::{Directory, News, Problem},
 };
 use weft_identity::token::{LocalIssuer, Workload as Claim};
 use weft_runtime::{Shutdown, Tasks, shutdown::Trigger};
@@ -82,7 +82,7 @@ pub(crate) enum Event {
 /// A mesh of this machine.
 pub(crate) struct Mesh {
     settings: Settings,
-    source: Source,
+    source: Directory,
     issuer: LocalIssuer,
     surroundings: Surroundings,
     tasks: Tasks,
@@ -105,7 +105,7 @@ struct Process {
 impl Mesh {
     /// Reads the files, makes sure that the addresses are free, and writes what the control plane needs. Nothing runs yet.
     pub(crate) fn new(settings: Settings, events: mpsc::Sender<Event>) -> anyhow::Result<Self> {
-        let source = Source::open(&settings.files)?;
+        let source = Directory::open(&settings.files)?;
         let issuer = issuer(&settings.state.path("tokens.key"))?;
         let surroundings = Surroundings {
             control_plane: settings.control_plane,

@@ -20,6 +20,7 @@ use weft_xds::{
 };
 
 use super::{Shared, session::Session, view::Subscriber};
+use crate::authenticate::Denied;
 
 /// The service as one connection sees it.
 pub(super) struct Discovery {
@@ -62,20 +63,20 @@ impl AggregatedDiscoveryService for Discovery {
         &self,
         request: Request<Streaming<DiscoveryRequest>>,
     ) -> Result<Response<Self::StreamAggregatedResourcesStream>, Status> {
-        self.serve::<WorldPublisher>(request)
+        self.serve::<WorldPublisher>(request).await
     }
 
     async fn delta_aggregated_resources(
         &self,
         request: Request<Streaming<DeltaDiscoveryRequest>>,
     ) -> Result<Response<Self::DeltaAggregatedResourcesStream>, Status> {
-        self.serve::<Publisher>(request)
+        self.serve::<Publisher>(request).await
     }
 }
 
 impl Discovery {
     /// A session in the variant of the protocol that `P` speaks.
-    fn serve<P>(
+    async fn serve<P>(
         &self,
         request: Request<Streaming<P::Request>>,
     ) -> Result<Response<Responses<P::Response>>, Status>
@@ -84,7 +85,7 @@ impl Discovery {
         P::Request: Send + 'static,
         P::Response: Send + 'static,
     {
-        let subscriber = self.authenticate(request.metadata())?;
+        let subscriber = self.authenticate(request.metadata()).await?;
         drop(self.newcomer.place().take());
         tracing::info!(
             namespace = subscriber.namespace(),
@@ -104,11 +105,14 @@ impl Discovery {
 
     /// Who opens the stream: by the token if there is one, be it good or bad, and else by the certificate that the
     /// handshake verified.
-    fn authenticate(&self, metadata: &MetadataMap) -> Result<Subscriber, Status> {
-        let refused = |reason: &str| {
-            self.shared.metrics.ended.with_label_values(&["unauthenticated"]).inc();
+    async fn authenticate(&self, metadata: &MetadataMap) -> Result<Subscriber, Status> {
+        let refused = |label: &str, reason: &str| {
+            self.shared.metrics.ended.with_label_values(&[label]).inc();
             tracing::warn!(peer = %self.peer, reason, "a proxy was not let in");
-            Status::unauthenticated(reason.to_owned())
+        };
+        let unauthenticated = |reason: &str| {
+            refused("unauthenticated", reason);
+            Status::unauthenticated(reason)
         };
         let header = metadata.get("authorization");
         if header.is_none()
@@ -119,11 +123,18 @@ impl Discovery {
         let token =
             header.and_then(|value| value.to_str().ok()).and_then(|value| value.strip_prefix("Bearer "));
         let token = token.ok_or_else(|| {
-            refused(
+            unauthenticated(
                 "no bearer token: send `authorization: Bearer <token>`, or show a certificate of the mesh",
             )
         })?;
-        let found = self.shared.authenticator.authenticate(token, SystemTime::now());
-        found.map(Subscriber::Workload).map_err(|refusal| refused(&refusal.to_string()))
+        let found = self.shared.authenticator.authenticate(token, SystemTime::now()).await;
+        found.map(Subscriber::Workload).map_err(|denied| match denied {
+            // It may be a good one: the proxy comes again.
+            Denied::Unknown(_) => {
+                refused("not_reviewed", &denied.to_string());
+                Status::unavailable(denied.to_string())
+            }
+            Denied::Local(_) | Denied::Review(_) => unauthenticated(&denied.to_string()),
+        })
     }
 }

@@ -48,9 +48,8 @@ pub(super) fn decode(document: Node) -> Vec<Result<Located, Rejected>> {
 }
 
 /// Reads an object as an API server gives it. Flaws have no line.
-#[expect(dead_code, reason = "the source that calls it follows")]
-pub(super) fn decode_served(object: serde_json::Value) -> Result<AnyObject, Rejected> {
-    decode_object(object.into(), Author::ApiServer).map(|located| located.object)
+pub(super) fn decode_served(object: serde_json::Value) -> Result<Located, Rejected> {
+    decode_object(object.into(), Author::ApiServer)
 }
 
 fn decode_object(node: Node, author: Author) -> Result<Located, Rejected> {

@@ -27,7 +27,7 @@ const QUIET_WAIT_MAX: Duration = Duration::from_millis(500);
 const RESCAN: Duration = Duration::from_secs(5);
 
 /// A file, or a folder of `*.yaml`, `*.yml` and `*.json`, that is read again whenever it changes.
-pub struct Source {
+pub struct Directory {
     path: PathBuf,
     reading: Reading,
     /// Holds at most one notice: all of them say the same.
@@ -47,7 +47,7 @@ pub struct OpenError {
     source: io::Error,
 }
 
-impl Source {
+impl Directory {
     /// Reads everything once, and begins to watch. Problems of single files are no error: see [`Reading::problems`].
     pub fn open(path: &Path) -> Result<Self, OpenError> {
         let failed = |source| OpenError { path: path.to_owned(), source };

@@ -7,7 +7,7 @@ use crate::{
 };
 
 /// What is wrong with a document.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Flaw {
     pub(super) line: u32,
     pub(super) field: String,

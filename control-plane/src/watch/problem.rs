@@ -10,10 +10,9 @@ use crate::store::Reason;
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Problem {
-    /// The file.
-    pub file: PathBuf,
-    /// Line, from 1.
-    pub line: u32,
+    /// Where it stands; nothing for an object of a cluster, whose name says that.
+    #[serde(flatten)]
+    pub place: Option<Place>,
     /// The object, as `<kind> <namespace>/<name>`, if it says which it is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub object: Option<String>,
@@ -27,9 +26,22 @@ pub struct Problem {
     pub hint: String,
 }
 
+/// A place in a file.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Place {
+    /// The file.
+    pub file: PathBuf,
+    /// Line, from 1.
+    pub line: u32,
+}
+
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}: ", self.file.display(), self.line)?;
+        match (&self.place, &self.object) {
+            (Some(Place { file, line }), _) => write!(f, "{}:{line}: ", file.display())?,
+            (None, Some(object)) => write!(f, "{object}: ")?,
+            (None, None) => {}
+        }
         if !self.field.is_empty() {
             write!(f, "{} ", self.field)?;
         }
@@ -70,8 +82,9 @@ impl News {
 
 impl Problem {
     fn is_same(&self, other: &Self) -> bool {
-        let Self { file, line: _, object, field, reason, message, hint: _ } = self;
-        (file, object, field, reason, message)
-            == (&other.file, &other.object, &other.field, &other.reason, &other.message)
+        let Self { place, object, field, reason, message, hint: _ } = self;
+        let file = |place: &Option<Place>| place.as_ref().map(|place| place.file.clone());
+        (file(place), object, field, reason, message)
+            == (file(&other.place), &other.object, &other.field, &other.reason, &other.message)
     }
 }

@@ -9,7 +9,7 @@ use std::{
 use super::{
     decode::{Located, Rejected, decode},
     flaw::Flaw,
-    problem::Problem,
+    problem::{Place, Problem},
     unheeded,
 };
 use crate::{
@@ -86,8 +86,7 @@ impl Reading {
         for finding in resolve(&store).findings.into_iter().chain(unheeded) {
             let Some((path, located)) = owners.get(&finding.object) else { continue };
             problems.push(Problem {
-                file: path.to_path_buf(),
-                line: located.node.line_of(&finding.field),
+                place: Some(Place { file: path.to_path_buf(), line: located.node.line_of(&finding.field) }),
                 object: Some(finding.object.to_string()),
                 field: finding.field,
                 reason: finding.reason,
@@ -119,8 +118,7 @@ fn owners<'a>(
 
 fn duplicate(path: &Path, key: &ObjectKey, located: &Located, owner: &Path, line: u32) -> Problem {
     Problem {
-        file: path.to_owned(),
-        line: located.node.line_of("metadata.name"),
+        place: Some(Place { file: path.to_owned(), line: located.node.line_of("metadata.name") }),
         object: Some(key.to_string()),
         field: "metadata.name".to_owned(),
         reason: Reason::Duplicate,
@@ -134,8 +132,7 @@ impl File {
         let kept = before.map(|file| &file.objects);
         let broken = |content, line, reason, message: String| {
             let problem = Problem {
-                file: path.to_owned(),
-                line,
+                place: Some(Place { file: path.to_owned(), line }),
                 object: None,
                 field: String::new(),
                 reason,
@@ -199,8 +196,7 @@ fn objects(
 fn problem(path: &Path, key: Option<&ObjectKey>, flaw: Flaw) -> Problem {
     let Flaw { line, field, reason, message, hint } = flaw;
     Problem {
-        file: path.to_owned(),
-        line,
+        place: Some(Place { file: path.to_owned(), line }),
         object: key.map(ToString::to_string),
         field,
         reason,

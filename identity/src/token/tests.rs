@@ -50,7 +50,7 @@ fn es256() -> Value {
 }
 
 fn ask(issuer: &LocalIssuer, token: &str) -> Result<Workload, Refusal> {
-    Authenticator::Local(issuer.authenticator(AUDIENCE)).authenticate(token, now())
+    issuer.authenticator(AUDIENCE).authenticate(token, now())
 }
 
 #[test]

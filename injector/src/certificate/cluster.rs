@@ -3,13 +3,11 @@
 use std::collections::BTreeMap;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use hyper::{Method, StatusCode};
+use hyper::StatusCode;
 use serde_json::{Map, Value, json};
+use weft_kubernetes::{ApiServer, RequestError, api_server::Write};
 
-use super::{
-    api_server::{ApiServer, RequestError},
-    generations::{Generations, InvalidGenerations},
-};
+use super::generations::{Generations, InvalidGenerations};
 
 /// Under which name the fields are owned that the injector writes.
 const FIELD_MANAGER: &str = "weft-injector";
@@ -113,23 +111,21 @@ impl Cluster {
             "type": "kubernetes.io/tls",
             "data": data,
         });
-        let (method, path) = match replaced {
-            None => (Method::POST, self.secret_path("")),
+        let (how, path) = match replaced {
+            None => (Write::Create, self.secret_path("")),
             Some(kept) => {
                 // An API server refuses to replace another version than this.
                 secret["metadata"]["resourceVersion"] = json!(kept.version);
-                (Method::PUT, self.secret_path(name))
+                (Write::Replace, self.secret_path(name))
             }
         };
         let path = format!("{path}?fieldManager={FIELD_MANAGER}");
-        match self.api.send(method, &path, "application/json", &secret).await {
+        match self.api.send(how, &path, &secret).await {
             Ok(_) => Ok(Written::Kept),
             // There already, or another version.
-            Err(RequestError::Refused { status: StatusCode::CONFLICT, .. }) => Ok(Written::Conflict),
+            Err(error) if error.is(StatusCode::CONFLICT) => Ok(Written::Conflict),
             // Deleted meanwhile.
-            Err(RequestError::Refused { status: StatusCode::NOT_FOUND, .. }) if replaced.is_some() => {
-                Ok(Written::Conflict)
-            }
+            Err(error) if replaced.is_some() && error.is(StatusCode::NOT_FOUND) => Ok(Written::Conflict),
             Err(source) => Err(ClusterError::Request { object: format!("Secret {name}"), source }),
         }
     }
@@ -159,8 +155,7 @@ impl Cluster {
             "webhooks": ours,
         });
         let path = format!("{path}?fieldManager={FIELD_MANAGER}&force=true");
-        // JSON is YAML.
-        self.api.send(Method::PATCH, &path, "application/apply-patch+yaml", &apply).await.map_err(failed)?;
+        self.api.send(Write::Apply, &path, &apply).await.map_err(failed)?;
         tracing::info!(name, "announced the webhook's roots");
         Ok(())
     }

@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::source;
 
 /// Crates that hold contracts and pure parts.
-const NOUNS: [&str; 4] = ["weft-api", "weft-xds", "weft-identity", "weft-runtime"];
+const NOUNS: [&str; 5] = ["weft-api", "weft-xds", "weft-identity", "weft-runtime", "weft-kubernetes"];
 /// Crates that are programs of the mesh.
 const PROGRAMS: [&str; 3] = ["weft-proxy", "weft-control-plane", "weft-injector"];
 
@@ -40,7 +40,11 @@ fn the_proxy_knows_no_kubernetes_and_one_cryptography() {
     let packages = tree(&["--package", "weft-proxy", "--edges", "normal"]);
     assert!(packages.iter().any(|name| name == "rustls"), "the tree is not read: {packages:?}");
     let unwanted = |name: &&String| {
-        name.starts_with("kube") || *name == "k8s-openapi" || *name == "ring" || is_openssl(name)
+        name.starts_with("kube")
+            || *name == "weft-kubernetes"
+            || *name == "k8s-openapi"
+            || *name == "ring"
+            || is_openssl(name)
     };
     let found: Vec<&String> = packages.iter().filter(unwanted).collect();
     assert!(found.is_empty(), "weft-proxy links {found:?}");

@@ -20,7 +20,7 @@ fn port(reading: &Reading, name: &str) -> Option<u16> {
 }
 
 /// Waits for readings until one is as it should be: a change may be seen in several steps.
-async fn until(source: &mut Source, mut done: impl FnMut(&Reading) -> bool) {
+async fn until(source: &mut Directory, mut done: impl FnMut(&Reading) -> bool) {
     let seen = async { while !done(source.changed().await) {} };
     timeout(PATIENCE, seen).await.expect("the change is noticed");
 }
@@ -31,7 +31,7 @@ async fn edits_renames_breakage_mending_and_deletion_are_noticed() {
     let file = folder.path().join("api.yaml");
     fs::write(&file, service("api", 80)).unwrap();
     fs::write(folder.path().join("notes.txt"), "not: [read").unwrap();
-    let mut source = Source::open(folder.path()).unwrap();
+    let mut source = Directory::open(folder.path()).unwrap();
     assert_eq!(port(source.reading(), "api"), Some(80));
 
     fs::write(&file, service("api", 81)).unwrap();
@@ -66,7 +66,7 @@ async fn the_links_of_a_config_map_are_swapped_at_once() {
     }
     symlink("..1", path.join("..data")).unwrap();
     symlink("..data/api.yaml", path.join("api.yaml")).unwrap();
-    let mut source = Source::open(path).unwrap();
+    let mut source = Directory::open(path).unwrap();
     assert_eq!(port(source.reading(), "api"), Some(80));
 
     symlink("..2", path.join("..data_tmp")).unwrap();
@@ -79,7 +79,7 @@ async fn a_single_file_may_be_replaced() {
     let folder = TempDir::new().unwrap();
     let file = folder.path().join("api.yaml");
     fs::write(&file, service("api", 80)).unwrap();
-    let mut source = Source::open(&file).unwrap();
+    let mut source = Directory::open(&file).unwrap();
     let draft = folder.path().join("draft");
     fs::write(&draft, service("api", 81)).unwrap();
     fs::rename(&draft, &file).unwrap();
@@ -90,7 +90,7 @@ async fn a_single_file_may_be_replaced() {
 #[tokio::test(start_paused = true)]
 async fn a_lost_notice_is_made_up_for() {
     let folder = TempDir::new().unwrap();
-    let mut source = Source::open(folder.path()).unwrap();
+    let mut source = Directory::open(folder.path()).unwrap();
     source.watcher = None;
     fs::write(folder.path().join("api.yaml"), service("api", 80)).unwrap();
     assert_eq!(port(source.changed().await, "api"), Some(80));
@@ -98,7 +98,7 @@ async fn a_lost_notice_is_made_up_for() {
 
 #[test]
 fn a_path_that_is_not_there_says_so() {
-    let Err(error) = Source::open(Path::new("no/such/folder")) else { panic!("opened") };
+    let Err(error) = Directory::open(Path::new("no/such/folder")) else { panic!("opened") };
     assert!(error.to_string().starts_with("no/such/folder: "), "{error}");
 }
 

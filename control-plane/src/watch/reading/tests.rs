@@ -222,7 +222,7 @@ fn every_kind_of_mistake_names_line_field_and_reason() {
         let reading = read(&[("objects.yaml", &text)]);
         let [problem] = reading.problems() else { panic!("{text}\n{:#?}", reading.problems()) };
         assert_eq!(
-            (problem.line, problem.field.as_str(), problem.reason),
+            (problem.place.as_ref().unwrap().line, problem.field.as_str(), problem.reason),
             (line, field, reason),
             "{text}\n{problem}"
         );
@@ -263,7 +263,11 @@ fn of_two_policies_for_one_target_the_older_wins_and_the_other_is_told() {
         let reading = read(&[("1.yaml", &route), ("2.yaml", &young), ("3.yaml", &old)]);
         let [problem] = reading.problems() else { panic!("{:#?}", reading.problems()) };
         assert_eq!(
-            (problem.file.to_str(), problem.line, problem.reason),
+            (
+                problem.place.as_ref().unwrap().file.to_str(),
+                problem.place.as_ref().unwrap().line,
+                problem.reason
+            ),
             (Some("2.yaml"), 4, Reason::Conflicted)
         );
         assert!(problem.message.contains("`b-old`"), "{problem}");

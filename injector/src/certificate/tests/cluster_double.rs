@@ -24,10 +24,9 @@ use tokio::{net::TcpListener, sync::watch};
 use tokio_rustls::TlsAcceptor;
 use weft_runtime::Tasks;
 
-use crate::{
-    certificate::{ApiServer, Cluster, Names},
-    config::Place,
-};
+use weft_kubernetes::{ApiServer, Place};
+
+use crate::certificate::{Cluster, Names};
 
 const SECRETS: &str = "/api/v1/namespaces/weft-system/secrets";
 const SECRET: &str = "/api/v1/namespaces/weft-system/secrets/weft-injector-tls";
@@ -95,7 +94,7 @@ impl Double {
             secret: "weft-injector-tls".to_owned(),
             webhook_configuration: "weft-injector".to_owned(),
         };
-        Cluster::new(ApiServer::at(self.place.clone(), "weft-injector/test").await.unwrap(), names)
+        Cluster::new(ApiServer::at(self.place.clone(), "test").await.unwrap(), names)
     }
 
     pub(super) fn place(&self) -> Place {

@@ -5,12 +5,13 @@ use std::time::{Duration, SystemTime};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 use tokio::time::timeout;
+use weft_kubernetes::ApiServer;
 use weft_runtime::{Readiness, Registry, Shutdown, Tasks};
 
 use super::cluster_double::Double;
 use crate::{
     certificate::{
-        ApiServer, Generations, Shown, Written,
+        Generations, Shown, Written,
         keeper::{keep, round},
     },
     metrics::Metrics,
@@ -87,8 +88,7 @@ async fn the_token_is_read_anew_and_a_wrong_one_is_said() {
     assert!(cluster.read().await.is_ok());
     let mut place = double.place();
     place.token.set_extension("nowhere");
-    let error =
-        ApiServer::at(place, "weft-injector/test").await.unwrap().get("/").await.unwrap_err().to_string();
+    let error = ApiServer::at(place, "test").await.unwrap().get("/").await.unwrap_err().to_string();
     assert!(error.contains("token.nowhere"), "{error}");
 }
 
@@ -97,7 +97,7 @@ async fn an_api_server_that_the_roots_do_not_vouch_for_gets_no_token() {
     let (double, other) = (Double::start().await, Double::start().await);
     let mut place = double.place();
     place.roots = other.place().roots;
-    let api = ApiServer::at(place, "weft-injector/test").await.unwrap();
+    let api = ApiServer::at(place, "test").await.unwrap();
     assert!(api.get("/").await.unwrap_err().to_string().contains("certificate"));
     assert!(double.objects().log.is_empty(), "nothing was asked");
 }

@@ -1,0 +1,98 @@
+//! One object as an API server gives it: what is kept of it, or why it is none.
+
+use serde_json::Value;
+use weft_api::{
+    policy::TargetRef,
+    status::{AncestorRef, PolicyStatus},
+};
+
+use super::super::{
+    decode::{Located, Rejected, decode_served},
+    flaw::Flaw,
+    unheeded,
+};
+use crate::store::{AnyObject, Finding, ObjectKey, ObjectKind, ObjectName};
+
+/// An object, or the lack of one.
+#[derive(Debug)]
+pub(super) struct Item {
+    pub(super) key: ObjectKey,
+    /// The object; what is wrong with it otherwise.
+    pub(super) object: Result<AnyObject, Flaw>,
+    pub(super) note: Note,
+}
+
+/// What is kept of an object beside that which is in force.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Note {
+    /// Why what it says now is not in force.
+    pub(super) flaw: Option<Flaw>,
+    /// What it says in vain.
+    pub(super) unheeded: Vec<Finding>,
+    /// Of a policy: what its status is written by.
+    pub(super) policy: Option<Written>,
+}
+
+/// A policy as it is written, be it sound or not.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Written {
+    pub(super) version: String,
+    pub(super) generation: i64,
+    pub(super) targets: Vec<AncestorRef>,
+    pub(super) status: PolicyStatus,
+}
+
+impl Note {
+    /// Whether there is nothing to be kept.
+    pub(super) fn is_empty(&self) -> bool {
+        self.flaw.is_none() && self.unheeded.is_empty() && self.policy.is_none()
+    }
+}
+
+impl Item {
+    /// Reads an object of `kind`.
+    pub(super) fn read(kind: ObjectKind, mut object: Value) -> Self {
+        let text = |field: &str| object["metadata"][field].as_str().unwrap_or_default();
+        let key = ObjectKey { kind, name: ObjectName::new(text("namespace"), text("name")) };
+        let policy = matches!(kind, ObjectKind::CircuitBreakerPolicy | ObjectKind::RetryPolicy)
+            .then(|| Written::read(&key.name, &object));
+        // Those in lists do not say so themselves.
+        object["apiVersion"] = kind.api_version().into();
+        object["kind"] = kind.name().into();
+        // Longer than the rest of most objects.
+        if let Some(Value::Object(metadata)) = object.get_mut("metadata") {
+            metadata.remove("managedFields");
+        }
+        match decode_served(object) {
+            Ok(located) => {
+                let unheeded = unheeded::check(&located).collect();
+                let Located { object, .. } = located;
+                Self { key, object: Ok(object), note: Note { flaw: None, unheeded, policy } }
+            }
+            Err(Rejected { flaw, .. }) => {
+                let note = Note { flaw: Some((*flaw).clone()), unheeded: Vec::new(), policy };
+                Self { key, object: Err(*flaw), note }
+            }
+        }
+    }
+}
+
+impl Written {
+    fn read(name: &ObjectName, object: &Value) -> Self {
+        let metadata = &object["metadata"];
+        let targets = object["spec"]["targetRefs"].as_array().map_or(&[][..], Vec::as_slice);
+        let targets = targets.iter().filter_map(|target| {
+            let TargetRef { group, kind, name: target, section_name } =
+                serde_json::from_value(target.clone()).ok()?;
+            let namespace = Some(name.namespace.clone());
+            Some(AncestorRef { group, kind, namespace, name: target, section_name, port: None })
+        });
+        Self {
+            version: metadata["resourceVersion"].as_str().unwrap_or_default().to_owned(),
+            generation: metadata["generation"].as_i64().unwrap_or_default(),
+            targets: targets.collect(),
+            // One that cannot be read is written anew.
+            status: serde_json::from_value(object["status"].clone()).unwrap_or_default(),
+        }
+    }
+}
