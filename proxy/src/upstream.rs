@@ -26,6 +26,8 @@ use crate::http::serve::Version;
 #[derive(Debug)]
 pub struct Peer {
     id: u64,
+    /// Connections of earlier generations serve no further request.
+    generation: AtomicU64,
     /// Where.
     pub address: SocketAddr,
     /// Which HTTP is spoken there.
@@ -47,7 +49,17 @@ impl Peer {
     /// A peer with a pool of its own.
     pub fn new(address: SocketAddr, version: Version, mesh: Option<Mesh>) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
-        Self { id: NEXT.fetch_add(1, Relaxed), address, version, mesh }
+        Self { id: NEXT.fetch_add(1, Relaxed), generation: AtomicU64::new(0), address, version, mesh }
+    }
+
+    /// From now on no worker sends a request over a connection that stands already: it proves nothing about a peer that
+    /// may have fallen silent. What is under way on it goes on.
+    fn distrust_connections(&self) {
+        self.generation.fetch_add(1, Relaxed);
+    }
+
+    fn generation(&self) -> u64 {
+        self.generation.load(Relaxed)
     }
 
     /// SPIFFE id that the peer must have; `None` for plaintext.

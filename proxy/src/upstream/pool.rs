@@ -91,13 +91,26 @@ struct Pool {
     shared: RefCell<Option<Multiplexed>>,
 }
 
-struct Idle {
+/// An HTTP/1.1 connection.
+struct Single {
     sender: Sender1,
+    generation: u64,
+}
+
+struct Idle {
+    connection: Single,
     since: Instant,
 }
 
+/// An HTTP/2 connection.
 #[derive(Clone)]
-enum Multiplexed {
+struct Multiplexed {
+    stage: Stage,
+    generation: u64,
+}
+
+#[derive(Clone)]
+enum Stage {
     Connecting(Shared<LocalBoxFuture<'static, Result<Sender2, ConnectError>>>),
     Up(Sender2),
 }
@@ -109,7 +122,7 @@ enum Held {
     /// Nothing: the connection is shared.
     Nothing,
     /// An HTTP/1.1 connection that is busy with the response. Dropped, it is closed.
-    Connection(Rc<Pool>, Sender1, Tasks),
+    Connection(Rc<Pool>, Single, Tasks),
     /// The place of a connection that is not of the pool.
     Place { _permit: Permit },
 }
@@ -183,28 +196,26 @@ impl Pools {
                 Ok((response, Lease(Held::Nothing)))
             }
             Version::Http1 => {
-                let mut sender = match pool.take_idle(Instant::now()) {
-                    Some(sender) => sender,
+                let mut connection = match pool.take_idle(Instant::now()) {
+                    Some(connection) => connection,
                     None => self.dial_http1(pool, limits).await?,
                 };
-                let response = sender.try_send_request(request).await?;
-                Ok((response, Lease(Held::Connection(Rc::clone(pool), sender, self.tasks.clone()))))
+                let response = connection.sender.try_send_request(request).await?;
+                Ok((response, Lease(Held::Connection(Rc::clone(pool), connection, self.tasks.clone()))))
             }
         }
     }
 
-    /// Makes a new connection to `peer`, handshake included, for requests to come. One that stands proves nothing: its
-    /// peer may have fallen silent.
+    /// Makes a new connection to `peer`, handshake included, for requests to come. Those that stand are given up, also
+    /// by other workers: they prove nothing about a peer that may have fallen silent.
     pub async fn connect(&self, peer: &Arc<Peer>, limits: &Limits) -> Result<(), SendError> {
         let pool = self.pool(peer);
+        peer.distrust_connections();
         match peer.version {
-            Version::Http2 => {
-                pool.shared.replace(None);
-                self.multiplexed(&pool, limits).await.map(drop)
-            }
+            Version::Http2 => self.multiplexed(&pool, limits).await.map(drop),
             Version::Http1 => {
-                let sender = self.dial_http1(&pool, limits).await?;
-                pool.give_back(sender, Instant::now());
+                let connection = self.dial_http1(&pool, limits).await?;
+                pool.give_back(connection, Instant::now());
                 Ok(())
             }
         }
@@ -220,17 +231,18 @@ impl Pools {
     /// Closes what was idle for too long, and forgets peers that are in no snapshot any more.
     fn sweep(&self, now: Instant) {
         self.pools.borrow_mut().retain(|_, pool| {
-            pool.idle.borrow_mut().retain(|idle| idle.is_fresh(now));
+            pool.idle.borrow_mut().retain(|idle| pool.may_use(idle, now));
             let gone = Arc::strong_count(&pool.peer) == 1;
             !(gone && Rc::strong_count(pool) == 1 && pool.idle.borrow().is_empty())
         });
     }
 
-    async fn dial_http1(&self, pool: &Rc<Pool>, limits: &Limits) -> Result<Sender1, SendError> {
+    async fn dial_http1(&self, pool: &Rc<Pool>, limits: &Limits) -> Result<Single, SendError> {
+        let generation = pool.peer.generation();
         let _pending = limits.pending.try_acquire().map_err(|_| SendError::Overflow)?;
         let permit = limits.connections.try_acquire().map_err(|_| SendError::Overflow)?;
         let io = dial(&pool.peer).await.map_err(SendError::Connect)?;
-        self.start_http1(io, permit).await
+        Ok(Single { sender: self.start_http1(io, permit).await?, generation })
     }
 
     async fn start_http1(&self, io: Io, permit: Permit) -> Result<Sender1, SendError> {
@@ -247,15 +259,17 @@ impl Pools {
     /// The connection that all requests of this worker to one peer share: the one that stands, the one that is being
     /// made, or a new one.
     async fn multiplexed(&self, pool: &Rc<Pool>, limits: &Limits) -> Result<Sender2, SendError> {
-        let standing = pool.shared.borrow().clone();
-        let connecting = match standing {
-            Some(Multiplexed::Up(sender)) if !sender.is_closed() => return Ok(sender),
-            Some(Multiplexed::Connecting(connecting)) => connecting,
+        let generation = pool.peer.generation();
+        let standing = pool.shared.borrow().clone().filter(|standing| standing.generation == generation);
+        let connecting = match standing.map(|standing| standing.stage) {
+            Some(Stage::Up(sender)) if !sender.is_closed() => return Ok(sender),
+            Some(Stage::Connecting(connecting)) => connecting,
             _ => {
                 let permit = limits.connections.try_acquire().map_err(|_| SendError::Overflow)?;
-                let connecting =
-                    connect_http2(Rc::clone(pool), self.tasks.clone(), permit).boxed_local().shared();
-                pool.shared.replace(Some(Multiplexed::Connecting(connecting.clone())));
+                let connecting = connect_http2(Rc::clone(pool), generation, self.tasks.clone(), permit);
+                let connecting = connecting.boxed_local().shared();
+                let stage = Stage::Connecting(connecting.clone());
+                pool.shared.replace(Some(Multiplexed { stage, generation }));
                 // It goes on when those who wait for it have given up: the next request finds it made.
                 self.tasks.spawn_local("connecting", connecting.clone().map(drop));
                 connecting
@@ -267,12 +281,23 @@ impl Pools {
 }
 
 /// Dials, and leaves the outcome in the pool: the connection, or nothing, so that the next request tries anew.
-async fn connect_http2(pool: Rc<Pool>, tasks: Tasks, permit: Permit) -> Result<Sender2, ConnectError> {
+async fn connect_http2(
+    pool: Rc<Pool>,
+    generation: u64,
+    tasks: Tasks,
+    permit: Permit,
+) -> Result<Sender2, ConnectError> {
     let made = match dial(&pool.peer).await {
         Ok(io) => start_http2(io, &tasks, permit).await,
         Err(error) => Err(error),
     };
-    pool.shared.replace(made.as_ref().ok().cloned().map(Multiplexed::Up));
+    let mut shared = pool.shared.borrow_mut();
+    // Unless somebody has begun another one meanwhile.
+    if shared.as_ref().is_some_and(|shared| shared.generation == generation) {
+        *shared =
+            made.as_ref().ok().map(|sender| Multiplexed { stage: Stage::Up(sender.clone()), generation });
+    }
+    drop(shared);
     made
 }
 
@@ -342,28 +367,28 @@ fn send_error(error: hyper::Error) -> SendError {
     SendError::Reset(error)
 }
 
-impl Idle {
-    fn is_fresh(&self, now: Instant) -> bool {
-        now.saturating_duration_since(self.since) < IDLE && !self.sender.is_closed()
-    }
-}
-
 impl Pool {
     /// The connection that was used last: the fewest are kept warm, and the rest ends by age.
-    fn take_idle(&self, now: Instant) -> Option<Sender1> {
+    fn take_idle(&self, now: Instant) -> Option<Single> {
         let mut idle = self.idle.borrow_mut();
         while let Some(candidate) = idle.pop() {
-            if candidate.is_fresh(now) && candidate.sender.is_ready() {
-                return Some(candidate.sender);
+            if self.may_use(&candidate, now) && candidate.connection.sender.is_ready() {
+                return Some(candidate.connection);
             }
         }
         None
     }
 
-    fn give_back(&self, sender: Sender1, now: Instant) {
+    fn may_use(&self, idle: &Idle, now: Instant) -> bool {
+        now.saturating_duration_since(idle.since) < IDLE
+            && idle.connection.generation == self.peer.generation()
+            && !idle.connection.sender.is_closed()
+    }
+
+    fn give_back(&self, connection: Single, now: Instant) {
         let mut idle = self.idle.borrow_mut();
         if idle.len() < IDLE_MAX {
-            idle.push(Idle { sender, since: now });
+            idle.push(Idle { connection, since: now });
         }
     }
 }
@@ -371,15 +396,15 @@ impl Pool {
 impl Lease {
     /// Gives the connection back after the last byte of its response.
     pub fn finish(self) {
-        let Held::Connection(pool, mut sender, tasks) = self.0 else { return };
-        if sender.is_ready() {
-            pool.give_back(sender, Instant::now());
+        let Held::Connection(pool, mut connection, tasks) = self.0 else { return };
+        if connection.sender.is_ready() {
+            pool.give_back(connection, Instant::now());
             return;
         }
         // The last byte has been handed out, but the connection's own task has yet to see that it is free.
         tasks.spawn_local("connection becoming idle", async move {
-            if let Ok(Ok(())) = tokio::time::timeout(READY_TIMEOUT, sender.ready()).await {
-                pool.give_back(sender, Instant::now());
+            if let Ok(Ok(())) = tokio::time::timeout(READY_TIMEOUT, connection.sender.ready()).await {
+                pool.give_back(connection, Instant::now());
             }
         });
     }

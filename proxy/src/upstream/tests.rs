@@ -189,3 +189,66 @@ async fn requests_that_wait_for_one_http2_connection_share_its_failure() {
     })
     .await;
 }
+
+/// Two workers know a peer; one of them finds out whether it is back.
+async fn assert_connected_anew(version: Version, serve: impl AsyncFn(TcpStream)) {
+    local(async {
+        let Rig { tasks, pools, limits, listener, .. } = rig(10).await;
+        let peer = Arc::new(Peer::new(listener.local_addr().unwrap(), version, None));
+        let other = Pools::new(&tasks);
+        let connections = std::cell::Cell::new(0);
+        let server = async {
+            let mut served = futures_util::stream::FuturesUnordered::new();
+            loop {
+                tokio::select! {
+                    accepted = listener.accept() => {
+                        connections.set(connections.get() + 1);
+                        served.push(serve(accepted.unwrap().0));
+                    }
+                    Some(()) = futures_util::StreamExt::next(&mut served) => {}
+                }
+            }
+        };
+        let send = async || {
+            let (response, lease) = other.send(&peer, request(), &limits).await.unwrap();
+            response.into_body().collect().await.unwrap();
+            lease.finish();
+            // Beside a task for each connection, and one for each pool, none is left: it has been given back.
+            while tasks.live() > 2 + limits.connections.in_flight() as usize {
+                tokio::task::yield_now().await;
+            }
+            connections.get()
+        };
+        let client = async {
+            assert_eq!(send().await, 1);
+            assert_eq!(send().await, 1, "a connection is kept");
+            pools.connect(&peer, &limits).await.unwrap();
+            assert_eq!(send().await, 3, "the one from before may be to somebody who is silent");
+            assert_eq!(send().await, 3);
+        };
+        tokio::select! {
+            _ = server => unreachable!("it serves for ever"),
+            () = client => {}
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_stood_before_a_connection_in_the_background_serves_nobody_on_any_worker() {
+    let answer = |_| async { Ok::<_, std::convert::Infallible>(http::Response::new(String::from("ok"))) };
+    assert_connected_anew(Version::Http1, async |stream| {
+        let io = hyper_util::rt::TokioIo::new(stream);
+        let _ = hyper::server::conn::http1::Builder::new()
+            .serve_connection(io, hyper::service::service_fn(answer))
+            .await;
+    })
+    .await;
+    assert_connected_anew(Version::Http2, async |stream| {
+        let io = hyper_util::rt::TokioIo::new(stream);
+        let _ = hyper::server::conn::http2::Builder::new(crate::http::serve::LocalExecutor)
+            .serve_connection(io, hyper::service::service_fn(answer))
+            .await;
+    })
+    .await;
+}
