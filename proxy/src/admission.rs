@@ -27,7 +27,7 @@ pub struct Admission {
     /// Let through by the endpoint's breaker.
     pub pass: Option<Pass>,
     /// Counted as load of the endpoint.
-    pub _in_flight: InFlight,
+    pub in_flight: InFlight,
     /// When it was sent.
     pub sent: Instant,
     /// When its response headers came.
@@ -61,6 +61,7 @@ impl Admission {
         if body_is_over || self.pass.as_ref().is_some_and(Pass::is_probe) || outcome != Outcome::Success {
             self.endpoint.accrual.report(self.pass.take(), now, outcome);
         }
+        self.in_flight.answer(now);
     }
 
     /// Reports to all who have no report yet.
@@ -84,6 +85,8 @@ impl Admission {
             entry.settle(Outcome::Success, now);
         }
         self.endpoint.accrual.report(self.pass.take(), now, Outcome::Success);
+        // A connection of opaque bytes has no headers: it is answered once it stands.
+        self.in_flight.answer(now);
     }
 
     /// The body broke off.

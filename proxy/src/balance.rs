@@ -2,7 +2,13 @@
 //!
 //! The cost of an endpoint is its moving average of latency times what it has in flight, itself included, over its
 //! weight. The average follows a slower answer at once and forgets it over ten seconds, so an endpoint that stalls is
-//! left alone after its first slow answers; one that answers slowly because it is loaded gets less.
+//! left alone after its first slow answers; one that answers slowly because it is loaded gets less. An answer that is
+//! owed counts for as late as it is already.
+//!
+//! An endpoint whose last try failed is under suspicion, and load says nothing about it: one that fails fast would seem
+//! idle and get more, one that is silent busy and get nothing, and its breaker would have nothing to go by. So until it
+//! answers well or is ejected, it gets the share of its weight, and at any time at most as many tries wait for its
+//! answer as failures are left until it is ejected. Then not one try more fails than the breaker needs.
 
 use std::{
     sync::{
@@ -45,14 +51,22 @@ pub struct Endpoints(Vec<Arc<Endpoint>>);
 pub struct Load {
     base: Instant,
     in_flight: AtomicU32,
+    /// Of those, without response headers.
+    unanswered: AtomicU32,
+    /// Since when an answer is owed, if any is: the begin of the first try after the last answer. Nanoseconds since
+    /// `base`, as all times here.
+    owed_since_ns: AtomicU64,
     average_ns: AtomicU64,
-    /// When the average was last touched, in nanoseconds since `base`.
+    /// When the average was last touched.
     touched_ns: AtomicU64,
 }
 
 /// One request in flight; dropped, it is over.
 #[derive(Debug)]
-pub struct InFlight(Arc<Load>);
+pub struct InFlight {
+    load: Arc<Load>,
+    is_answered: bool,
+}
 
 /// An endpoint that takes a try.
 #[derive(Debug)]
@@ -71,15 +85,20 @@ impl Load {
         Self {
             base: now,
             in_flight: AtomicU32::new(0),
+            unanswered: AtomicU32::new(0),
+            owed_since_ns: AtomicU64::new(0),
             average_ns: AtomicU64::new(UNKNOWN.as_nanos() as u64),
             touched_ns: AtomicU64::new(0),
         }
     }
 
     /// Counts one request until the value is dropped.
-    pub fn begin(self: &Arc<Self>) -> InFlight {
+    pub fn begin(self: &Arc<Self>, now: Instant) -> InFlight {
         self.in_flight.fetch_add(1, Relaxed);
-        InFlight(Arc::clone(self))
+        if self.unanswered.fetch_add(1, Relaxed) == 0 {
+            self.owed_since_ns.store(self.nanos(now), Relaxed);
+        }
+        InFlight { load: Arc::clone(self), is_answered: false }
     }
 
     /// Requests in flight now.
@@ -99,7 +118,12 @@ impl Load {
             average.mul_add(keep, latency * (1.0 - keep))
         };
         self.average_ns.store(average as u64, Relaxed);
-        self.touched_ns.store(now.saturating_duration_since(self.base).as_nanos() as u64, Relaxed);
+        self.touched_ns.store(self.nanos(now), Relaxed);
+    }
+
+    fn nanos(&self, at: Instant) -> u64 {
+        // Enough for 584 years.
+        at.saturating_duration_since(self.base).as_nanos() as u64
     }
 
     fn average(&self) -> f64 {
@@ -107,22 +131,42 @@ impl Load {
     }
 
     fn elapsed(&self, now: Instant) -> Duration {
-        let touched = self.base + Duration::from_nanos(self.touched_ns.load(Relaxed));
-        now.saturating_duration_since(touched)
+        Duration::from_nanos(self.nanos(now).saturating_sub(self.touched_ns.load(Relaxed)))
+    }
+
+    /// For how many nanoseconds an answer has been owed.
+    fn owed_ns(&self, now: Instant) -> u64 {
+        if self.unanswered.load(Relaxed) == 0 {
+            return 0;
+        }
+        self.nanos(now).saturating_sub(self.owed_since_ns.load(Relaxed))
     }
 
     /// What one more request costs here. Without answers the average fades, so that an endpoint is not avoided for ever
     /// because of one bad moment.
     fn cost(&self, now: Instant) -> f64 {
         let fade = (-self.elapsed(now).as_secs_f64() / DECAY.as_secs_f64()).exp();
-        let average = (self.average() * fade).max(1.0);
+        let average = (self.average() * fade).max(self.owed_ns(now) as f64).max(1.0);
         average * f64::from(self.in_flight() + 1)
+    }
+}
+
+impl InFlight {
+    /// Response headers are there, good or bad. To be called after the breaker was told of them.
+    pub fn answer(&mut self, now: Instant) {
+        if !std::mem::replace(&mut self.is_answered, true) {
+            self.load.owed_since_ns.store(self.load.nanos(now), Relaxed);
+            self.load.unanswered.fetch_sub(1, Relaxed);
+        }
     }
 }
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        self.0.in_flight.fetch_sub(1, Relaxed);
+        if !self.is_answered {
+            self.load.unanswered.fetch_sub(1, Relaxed);
+        }
+        self.load.in_flight.fetch_sub(1, Relaxed);
     }
 }
 
@@ -131,9 +175,22 @@ impl Endpoint {
         !self.accrual.enforces() || self.accrual.breaker.is_available(now)
     }
 
+    /// Failures that would eject it, if it is under suspicion.
+    fn failures_left(&self) -> Option<u32> {
+        if self.accrual.enforces() { self.accrual.breaker.failures_left() } else { None }
+    }
+
+    /// Whether one more try may wait for its answer, so that no more fail than its breaker needs.
+    fn has_room(&self) -> bool {
+        self.failures_left().is_none_or(|left| self.load.unanswered.load(Relaxed) < left)
+    }
+
+    fn share(&self, now: Instant) -> f64 {
+        f64::from(self.weight) * f64::from(self.accrual.breaker.share_percent(now)) / 100.0
+    }
+
     fn cost(&self, now: Instant) -> f64 {
-        let share = f64::from(self.weight) * f64::from(self.accrual.breaker.share_percent(now)) / 100.0;
-        self.load.cost(now) / share
+        self.load.cost(now) / self.share(now)
     }
 }
 
@@ -169,17 +226,25 @@ impl Endpoints {
     ) -> Option<Picked> {
         let usable = |endpoint: &&Arc<Endpoint>| endpoint.is_available(now) && wanted(endpoint);
         for _ in 0..DRAWS {
-            let pair = self.pair(random);
-            let cheapest =
-                pair.into_iter().flatten().filter(usable).min_by(|a, b| a.cost(now).total_cmp(&b.cost(now)));
-            if let Some(picked) = cheapest.and_then(|endpoint| take(endpoint, now)) {
+            let pair = self.pair(random).map(|drawn| drawn.filter(usable).filter(|drawn| drawn.has_room()));
+            let better = match pair {
+                [Some(one), Some(other)] => Some(better(one, other, now, random)),
+                [one, other] => one.or(other),
+            };
+            if let Some(picked) = better.and_then(|endpoint| take(endpoint, now)) {
                 return Some(picked);
             }
         }
-        // Most are out: whoever is left, in order of cost, until one's breaker admits the call.
-        let mut left: Vec<_> = self.0.iter().filter(usable).collect();
-        left.sort_by(|a, b| a.cost(now).total_cmp(&b.cost(now)));
-        left.into_iter().find_map(|endpoint| take(endpoint, now))
+        // Most are out: whoever is left, those with room first, in order of cost, until one's breaker admits the call.
+        // Noted down, for while they are sorted other workers change them.
+        let mut left: Vec<_> = self
+            .0
+            .iter()
+            .filter(usable)
+            .map(|endpoint| (!endpoint.has_room(), endpoint.cost(now), endpoint))
+            .collect();
+        left.sort_by(|(a_full, a, _), (b_full, b, _)| a_full.cmp(b_full).then(a.total_cmp(b)));
+        left.into_iter().find_map(|(_, _, endpoint)| take(endpoint, now))
     }
 
     /// Two different endpoints, or the one that there is.
@@ -196,9 +261,25 @@ impl Endpoints {
     }
 }
 
+/// The one that costs less; at random, by weight, if either is under suspicion.
+fn better<'a>(
+    one: &'a Arc<Endpoint>,
+    other: &'a Arc<Endpoint>,
+    now: Instant,
+    random: &mut impl Rng,
+) -> &'a Arc<Endpoint> {
+    let is_one = if one.failures_left().or(other.failures_left()).is_some() {
+        let (share, rest) = (one.share(now), other.share(now));
+        random.random::<f64>() * (share + rest) < share
+    } else {
+        one.cost(now) <= other.cost(now)
+    };
+    if is_one { one } else { other }
+}
+
 fn take(endpoint: &Arc<Endpoint>, now: Instant) -> Option<Picked> {
     let pass = endpoint.accrual.acquire(now).ok()?;
-    Some(Picked { endpoint: Arc::clone(endpoint), pass, in_flight: endpoint.load.begin() })
+    Some(Picked { endpoint: Arc::clone(endpoint), pass, in_flight: endpoint.load.begin(now) })
 }
 
 #[cfg(test)]

@@ -384,7 +384,7 @@ impl<'a> Tries<'a> {
         let random = &mut *self.worker.random.borrow_mut();
         let Picked { endpoint, pass, in_flight } =
             cluster.endpoints.pick(now, random, &self.tried).ok_or(Fault::NoEndpoint)?;
-        Ok(Admission { route, backend, endpoint, pass, _in_flight: in_flight, sent: now, headers: None })
+        Ok(Admission { route, backend, endpoint, pass, in_flight, sent: now, headers: None })
     }
 
     /// The request as this try sends it.

@@ -1,14 +1,25 @@
+// A mesh in miniature, with a hand on its clock: requests, tries, answers and silence.
+mod simulation;
+
 use rand::{SeedableRng, rngs::SmallRng};
 use weft_api::circuit_breaker::Breaker;
 
 use super::*;
 use crate::{
-    breaker::{EndpointKey, Failure, Kept, Outcome, Scope, Settings},
+    breaker::{EndpointKey, Failure, Kept, Outcome, Scope, Settings, State},
     http::serve::Version,
 };
 
 fn endpoints(weights: &[u32], now: Instant) -> Endpoints {
-    let settings = Settings::new(&Breaker::default(), Scope::Endpoint);
+    endpoints_with(settings(), weights, now)
+}
+
+/// The default. As in a sidecar, nobody but a connection in the background finds out whether an endpoint is back.
+fn settings() -> Settings {
+    Settings { connect_first: true, ..Settings::new(&Breaker::default(), Scope::Endpoint) }
+}
+
+fn endpoints_with(settings: Settings, weights: &[u32], now: Instant) -> Endpoints {
     let keys: Vec<_> = (0..weights.len())
         .map(|port| EndpointKey { address: ([127, 0, 0, 1], 1000 + port as u16).into(), identity: None })
         .collect();
@@ -121,4 +132,93 @@ fn in_audit_mode_the_failing_endpoint_goes_on() {
     assert_eq!(picked.len(), 2);
     let trips = &endpoints.iter().next().unwrap().accrual.counts.trips;
     assert_eq!(trips[0].load(Relaxed), 1);
+}
+
+/// Lets one endpoint fail once.
+fn suspect(endpoints: &Endpoints, at: usize, now: Instant) -> Arc<Endpoint> {
+    let suspect = Arc::clone(endpoints.iter().nth(at).unwrap());
+    let pass = suspect.accrual.acquire(now).unwrap();
+    suspect.accrual.report(pass, now, Outcome::Failure(Failure::Timeout));
+    suspect
+}
+
+#[test]
+fn under_suspicion_load_says_nothing_and_weight_decides() {
+    let now = Instant::now();
+    let endpoints = endpoints(&[1, 3], now);
+    let mut random = SmallRng::seed_from_u64(1);
+    let suspect = suspect(&endpoints, 0, now);
+    // By cost it would get nothing, or everything.
+    for slow in [0, 1] {
+        endpoints.iter().nth(slow).unwrap().load.observe(Duration::from_secs(100), now);
+        let picks =
+            (0..4_000).filter(|_| index(&endpoints, &endpoints.pick(now, &mut random, &[]).unwrap()) == 0);
+        let picks = picks.count();
+        assert!((900..=1_100).contains(&picks), "{picks} of 4,000, a quarter of which are its share");
+    }
+    // It has answered well: cost decides again.
+    let pass = suspect.accrual.acquire(now).unwrap();
+    suspect.accrual.report(pass, now, Outcome::Success);
+    endpoints.iter().nth(1).unwrap().load.observe(Duration::from_secs(1_000), now);
+    assert!((0..100).all(|_| index(&endpoints, &endpoints.pick(now, &mut random, &[]).unwrap()) == 0));
+}
+
+#[test]
+fn no_more_tries_wait_for_a_suspect_than_failures_are_left() {
+    let now = Instant::now();
+    let endpoints = endpoints(&[1; 3], now);
+    let mut random = SmallRng::seed_from_u64(1);
+    let suspect = suspect(&endpoints, 0, now);
+    let mut held: Vec<_> = (0..200).map(|_| endpoints.pick(now, &mut random, &[]).unwrap()).collect();
+    assert_eq!(suspect.load.in_flight(), 4);
+    // An answer makes room, though the response goes on: streams must not keep it under suspicion for ever.
+    let waiting = held.iter_mut().find(|picked| Arc::ptr_eq(&picked.endpoint, &suspect)).unwrap();
+    waiting.in_flight.answer(now);
+    waiting.in_flight.answer(now);
+    held.extend((0..200).map(|_| endpoints.pick(now, &mut random, &[]).unwrap()));
+    assert_eq!(suspect.load.in_flight(), 5);
+    drop(held);
+    assert_eq!((suspect.load.in_flight(), suspect.load.unanswered.load(Relaxed)), (0, 0));
+}
+
+#[test]
+fn where_all_are_suspects_nobody_is_refused() {
+    let now = Instant::now();
+    let endpoints = endpoints(&[1; 3], now);
+    let mut random = SmallRng::seed_from_u64(1);
+    for at in 0..3 {
+        suspect(&endpoints, at, now);
+    }
+    let _held: Vec<_> = (0..300).map(|_| endpoints.pick(now, &mut random, &[]).unwrap()).collect();
+    assert!(endpoints.iter().all(|endpoint| (95..=105).contains(&endpoint.load.in_flight())));
+}
+
+#[test]
+fn in_audit_mode_suspicion_changes_nothing() {
+    let now = Instant::now();
+    let endpoints = endpoints(&[1, 1], now);
+    let mut random = SmallRng::seed_from_u64(1);
+    let suspect = suspect(&endpoints, 0, now);
+    suspect.accrual.set_audit(true);
+    endpoints.iter().nth(1).unwrap().load.observe(Duration::from_secs(100), now);
+    let held: Vec<_> = (0..50).map(|_| endpoints.pick(now, &mut random, &[]).unwrap()).collect();
+    assert!(held.iter().all(|picked| Arc::ptr_eq(&picked.endpoint, &suspect)));
+}
+
+#[test]
+fn an_answer_that_is_owed_is_as_late_as_it_is_already() {
+    let start = Instant::now();
+    let endpoints = endpoints(&[1, 1], start);
+    let mut random = SmallRng::seed_from_u64(1);
+    let [silent, slow] = [0, 1].map(|at| Arc::clone(endpoints.iter().nth(at).unwrap()));
+    slow.load.observe(Duration::from_millis(100), start);
+    let mut waiting = silent.load.begin(start);
+    let mut first = |after_ms| {
+        let now = start + Duration::from_millis(after_ms);
+        index(&endpoints, &endpoints.pick(now, &mut random, &[]).unwrap())
+    };
+    // One waits already, so it costs twice what it takes.
+    assert_eq!([0, 40, 60, 1_000].map(&mut first), [0, 0, 1, 1]);
+    waiting.answer(start + Duration::from_secs(1));
+    assert_eq!(first(1_040), 0, "it has answered");
 }

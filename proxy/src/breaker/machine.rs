@@ -293,6 +293,15 @@ impl Machine {
         self.phase
     }
 
+    /// How many more failures in a row would open it, as long as it is under suspicion: closed, and its last call that
+    /// says anything failed. `None` also if failures in a row do not open it.
+    pub fn failures_left(&self) -> Option<u32> {
+        let is_suspect = self.state() == State::Closed && self.consecutive > 0;
+        // At least one: after an edit there may have been more already, and an edit is no outcome.
+        (is_suspect && self.settings.consecutive > 0)
+            .then(|| self.settings.consecutive.saturating_sub(self.consecutive).max(1))
+    }
+
     /// The epoch, if any call may pass as long as it lasts.
     pub(super) fn closed_epoch(&self) -> Option<u64> {
         matches!(self.phase, Phase::Closed { .. }).then_some(self.epoch)

@@ -27,6 +27,8 @@ pub struct Shared {
     image: AtomicU64,
     /// The machine's epoch while it is closed, otherwise [`NOT_CLOSED`].
     closed_epoch: AtomicU64,
+    /// [`Machine::failures_left`]; 0 = it is not under suspicion.
+    failures_left: AtomicU64,
     slow_start_ns: AtomicU64,
     /// Locked before the seat's cap, never after it.
     machine: Mutex<Machine>,
@@ -63,6 +65,7 @@ impl Shared {
             base: now,
             image: AtomicU64::new(Image::CLOSED_EVER.0),
             closed_epoch: AtomicU64::new(machine.closed_epoch().unwrap_or(NOT_CLOSED)),
+            failures_left: AtomicU64::new(0),
             slow_start_ns: AtomicU64::new(nanos(settings.slow_start)),
             machine: Mutex::new(machine),
             seat,
@@ -141,6 +144,13 @@ impl Shared {
         slow_start::share_percent(self.base + Duration::from_nanos(image.at_ns()), now, length)
     }
 
+    /// How many more failures in a row would open it, without a lock; `None`: it is not under suspicion. See
+    /// [`Machine::failures_left`].
+    pub fn failures_left(&self) -> Option<u32> {
+        // It was 32 bits long when it was stored.
+        Some(self.failures_left.load(Ordering::Relaxed) as u32).filter(|left| *left > 0)
+    }
+
     /// What there is to show, as of the latest call.
     pub fn view(&self) -> View {
         let machine = self.lock();
@@ -187,6 +197,10 @@ impl Shared {
 
     /// Lets cap, epoch and image follow the machine. Each operation ends with it, before the lock is released.
     fn publish(&self, machine: &Machine, transitions: &Transitions) {
+        let failures_left = machine.failures_left().map_or(0, u64::from);
+        if failures_left != self.failures_left.load(Ordering::Relaxed) {
+            self.failures_left.store(failures_left, Ordering::Relaxed);
+        }
         let closed_epoch = machine.closed_epoch().unwrap_or(NOT_CLOSED);
         if transitions.is_empty() && closed_epoch != NOT_CLOSED {
             // What is shown of a closed machine changes with a step alone.

@@ -190,6 +190,7 @@ impl Pair {
             }
         };
         assert_eq!(stage, self.model.stage, "{step:?}");
+        assert_eq!(self.machine.failures_left(), self.model.failures_left(), "{step:?}");
         let tally = self.machine.tally();
         assert_eq!(tally, self.model.tally, "{step:?}");
         let settled = tally.ok + tally.err + tally.ignored + tally.stale;

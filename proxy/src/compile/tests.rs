@@ -110,7 +110,7 @@ fn a_push_keeps_connections_load_and_breakers() {
     let (mut compiler, mut held) = (compiler(), held(&[1, 2]));
     let before = compiler.compile(&held, &Snapshot::default(), now);
     let first = Arc::clone(before.clusters[NAME].endpoints.iter().next().unwrap());
-    let _in_flight = first.load.begin();
+    let _in_flight = first.load.begin(now);
     for _ in 0..5 {
         let pass = first.accrual.acquire(now).unwrap();
         first.accrual.report(pass, now, Outcome::Failure(Failure::Connect));

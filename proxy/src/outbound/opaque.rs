@@ -111,15 +111,8 @@ async fn reach(
         }
         let peer = Arc::clone(&endpoint.peer);
         tried.push(Arc::clone(&endpoint));
-        let mut admission = Admission {
-            route: None,
-            backend,
-            endpoint,
-            pass,
-            _in_flight: in_flight,
-            sent: now,
-            headers: None,
-        };
+        let mut admission =
+            Admission { route: None, backend, endpoint, pass, in_flight, sent: now, headers: None };
         let permit = limits.connections.try_acquire().map_err(overflow)?;
         let pending = limits.pending.try_acquire().map_err(overflow)?;
         connection.tries += 1;

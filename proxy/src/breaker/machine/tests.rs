@@ -85,6 +85,32 @@ fn trips_exactly_on_the_nth_failure_in_a_row() {
 }
 
 #[test]
+fn from_its_first_failure_to_a_success_it_is_under_suspicion() {
+    let mut bench = Bench::new(settings());
+    let mut left = |outcome| {
+        bench.call(outcome);
+        bench.machine.failures_left()
+    };
+    assert_eq!(left(Outcome::Success), None);
+    assert_eq!([FAILURE, OVERLOAD, Outcome::Ignored, FAILURE].map(&mut left), [4, 4, 4, 3].map(Some));
+    assert_eq!(left(Outcome::Success), None);
+    assert_eq!([FAILURE; 5].map(&mut left), [Some(4), Some(3), Some(2), Some(1), None]);
+    assert_eq!(bench.state(), State::Open);
+}
+
+#[test]
+fn one_more_failure_is_left_where_an_edit_asks_for_fewer_than_there_were() {
+    let mut bench = Bench::new(settings());
+    for _ in 0..4 {
+        bench.call(FAILURE);
+    }
+    for (consecutive, left) in [(1, Some(1)), (4, Some(1)), (5, Some(1)), (7, Some(3)), (0, None)] {
+        bench.machine.set_settings(Settings { consecutive, ..settings() });
+        assert_eq!(bench.machine.failures_left(), left, "consecutive: {consecutive}");
+    }
+}
+
+#[test]
 fn overload_is_no_failure_in_a_row_but_one_in_the_share() {
     let mut bench = Bench::new(Settings { consecutive: 2, failure_percent: 0, ..settings() });
     for _ in 0..100 {

@@ -46,6 +46,20 @@ fn the_image_follows_the_machine() {
 }
 
 #[test]
+fn suspicion_is_told_without_a_lock() {
+    let now = Instant::now();
+    let breaker = Shared::new(settings(), 1, now, None);
+    let after = |outcome| {
+        let _ = breaker.acquire(now).0.unwrap().report(now, outcome);
+        breaker.failures_left()
+    };
+    assert_eq!(breaker.failures_left(), None);
+    assert_eq!([FAILURE, FAILURE, Outcome::Success].map(after), [Some(4), Some(3), None]);
+    assert_eq!([FAILURE; 5].map(after), [Some(4), Some(3), Some(2), Some(1), None]);
+    assert_eq!(breaker.state(), State::Open);
+}
+
+#[test]
 fn where_a_connection_comes_first_nothing_is_available_before() {
     let now = Instant::now();
     let breaker = Shared::new(Settings { connect_first: true, ..settings() }, 1, now, None);

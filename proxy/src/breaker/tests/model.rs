@@ -183,16 +183,30 @@ impl Model {
         self.settings = settings;
     }
 
-    fn verdict(&self) -> Option<Reason> {
-        let Settings { consecutive, failure_percent, min_requests, window, .. } = self.settings;
-        let failures = self
-            .outcomes
+    fn failures_in_a_row(&self) -> u32 {
+        self.outcomes
             .iter()
             .rev()
             .map(|(_, outcome)| outcome)
             .take_while(|outcome| **outcome != Outcome::Success)
             .filter(|outcome| matches!(outcome, Outcome::Failure(_)))
-            .count() as u32;
+            .count() as u32
+    }
+
+    /// As [`super::Machine::failures_left`].
+    pub(super) fn failures_left(&self) -> Option<u32> {
+        // Whatever is not a closed breaker's was cleared when it opened.
+        match (self.stage, self.settings.consecutive, self.failures_in_a_row()) {
+            (Stage::Closed { .. }, needed @ 1.., failures @ 1..) => {
+                Some(if failures < needed { needed - failures } else { 1 })
+            }
+            _ => None,
+        }
+    }
+
+    fn verdict(&self) -> Option<Reason> {
+        let Settings { consecutive, failure_percent, min_requests, window, .. } = self.settings;
+        let failures = self.failures_in_a_row();
         if consecutive > 0 && failures >= consecutive {
             return Some(Reason::Consecutive { failures });
         }
