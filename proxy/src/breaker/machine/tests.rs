@@ -461,6 +461,16 @@ fn a_target_that_is_well_again_is_found_out_at_one_request_per_second() {
 }
 
 #[test]
+fn a_trip_that_is_not_refused_does_not_look_like_one() {
+    let mut bench = Bench::new(settings());
+    let opened = (0..5).find_map(|_| bench.call(FAILURE)).unwrap();
+    bench.now = opened.until.unwrap();
+    let half_open = bench.machine.poll(bench.now).into_iter().next().unwrap();
+    let closed = bench.call(Outcome::Success).unwrap();
+    assert_eq!([opened, half_open, closed].map(|step| step.is_refused_trip()), [false; 3]);
+}
+
+#[test]
 fn reasons_are_told_in_words() {
     let words = |reason: Reason| reason.to_string();
     assert_eq!(words(Reason::Consecutive { failures: 5 }), "5 failures in a row");
