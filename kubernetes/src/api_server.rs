@@ -1,6 +1,6 @@
 //! Requests to the API server: HTTP/1.1 over TLS, with the token of the process's service account.
 
-use std::{io, path::PathBuf, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http_body_util::Full;
@@ -15,7 +15,7 @@ use serde_json::Value;
 use tokio::{fs, time::timeout};
 use tokio_rustls::TlsConnector;
 
-use crate::{exchange::Exchange, place::Place};
+use crate::{error::RequestError, exchange::Exchange, place::Place};
 
 /// How long a request may take, the connection included.
 const REQUEST_WAIT: Duration = Duration::from_secs(10);
@@ -66,52 +66,6 @@ impl Write {
             Self::Apply => "application/apply-patch+yaml",
             Self::Merge => "application/merge-patch+json",
         }
-    }
-}
-
-/// Why there is no answer.
-#[derive(Debug, thiserror::Error)]
-pub enum RequestError {
-    /// A file cannot be read or used.
-    #[error("{path}: {reason}", path = path.display())]
-    File {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        reason: String,
-    },
-    /// The host is neither a name nor an address.
-    #[error("the API server's host `{0}` is neither a name nor an address")]
-    Host(String),
-    /// No connection, or no TLS.
-    #[error("no connection to the API server: {0}")]
-    Connect(io::Error),
-    /// It broke.
-    #[error("the connection to the API server broke: {0}")]
-    Broken(#[from] hyper::Error),
-    /// What came is too long, or no JSON.
-    #[error("the API server's answer cannot be used: {0}")]
-    Answer(String),
-    /// It takes too long.
-    #[error("the API server gave no answer within {} s", REQUEST_WAIT.as_secs())]
-    Slow,
-    /// A watch says nothing any more, not even that nothing happens.
-    #[error("the API server has been silent for {} s", .0.as_secs())]
-    Silent(Duration),
-    /// It says no.
-    #[error("the API server answered {status}: {message}")]
-    Refused {
-        /// With which status.
-        status: StatusCode,
-        /// And which words.
-        message: String,
-    },
-}
-
-impl RequestError {
-    /// Whether the API server said no with this status.
-    pub fn is(&self, code: StatusCode) -> bool {
-        matches!(self, Self::Refused { status, .. } if *status == code)
     }
 }
 
@@ -176,7 +130,7 @@ impl ApiServer {
                 status => Err(refused(status, &exchange.rest(ANSWER_BYTES_MAX).await?)),
             }
         };
-        timeout(REQUEST_WAIT, begin).await.unwrap_or(Err(RequestError::Slow))
+        timeout(REQUEST_WAIT, begin).await.unwrap_or(Err(RequestError::Slow(REQUEST_WAIT)))
     }
 
     async fn answer<T: DeserializeOwned>(
@@ -188,7 +142,8 @@ impl ApiServer {
             let mut exchange = self.begin(request).await?;
             Ok((exchange.status(), exchange.rest(bytes_max).await?))
         };
-        let (status, body) = timeout(REQUEST_WAIT, exchange).await.unwrap_or(Err(RequestError::Slow))?;
+        let (status, body) =
+            timeout(REQUEST_WAIT, exchange).await.unwrap_or(Err(RequestError::Slow(REQUEST_WAIT)))?;
         if !status.is_success() {
             return Err(refused(status, &body));
         }

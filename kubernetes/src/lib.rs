@@ -12,6 +12,9 @@ pub mod api_server;
 mod exchange;
 // Where the API server is, and who this process is to it.
 pub mod place;
+// Why there is no answer.
+mod error;
 
-pub use api_server::{ApiServer, RequestError};
+pub use api_server::ApiServer;
+pub use error::RequestError;
 pub use place::Place;
