@@ -9,6 +9,8 @@ mod nodes;
 // What the charts make, and how a release of them lives.
 mod charts;
 mod release;
+// What tells sidecars what to do.
+mod control_plane;
 // Nodes that redirect.
 mod cni;
 // What the mesh does for people.
