@@ -40,13 +40,9 @@ use crate::{
 const DRAIN: Duration = Duration::from_secs(5);
 /// When the own certificate could not be renewed, it is tried again after this long.
 const RENEWAL_PAUSE: Duration = Duration::from_mins(1);
-/// Names of the control plane for clients that check DNS names and no SPIFFE ids: of its Service, and of a local mesh.
-const HOSTS: [&str; 4] = [
-    "localhost",
-    "weft-control-plane.weft-system",
-    "weft-control-plane.weft-system.svc",
-    "weft-control-plane.weft-system.svc.cluster.local",
-];
+/// Name of the control plane for clients on its machine that check DNS names and no SPIFFE ids. In a cluster they know it
+/// by its Service.
+const LOCAL_HOST: &str = "localhost";
 
 /// Why the control plane does not run.
 #[derive(Debug, thiserror::Error)]
@@ -312,14 +308,19 @@ impl ControlPlane {
 /// Who the control plane is.
 struct Own {
     id: SpiffeId,
+    /// Its names for clients that check DNS names and no SPIFFE ids.
+    hosts: Vec<String>,
     credentials: Arc<Credentials>,
 }
 
 impl Own {
     fn new(issuer: &Issuer, trust_domain: TrustDomain, namespace: &str) -> Result<Self, Error> {
         let id = SpiffeId::workload(&trust_domain, namespace, names::CONTROL_PLANE_ACCOUNT)?;
+        let service = format!("{}.{namespace}", names::CONTROL_PLANE_ACCOUNT);
+        let of_service = ["", ".svc", ".svc.cluster.local"].map(|end| format!("{service}{end}"));
+        let hosts = [LOCAL_HOST.to_owned()].into_iter().chain(of_service).collect();
         let roots = TrustBundle::from_pem(issuer.roots_pem())?;
-        Ok(Self { id, credentials: Credentials::new(trust_domain, roots) })
+        Ok(Self { id, hosts, credentials: Credentials::new(trust_domain, roots) })
     }
 
     /// Takes a new certificate, and says how long it is good for.
@@ -329,7 +330,8 @@ impl Own {
         let end = identity.validity().not_after;
         let seconds = end.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         metrics.own_not_after.set(seconds.cast_signed());
-        self.credentials.set_host(issuer.own_host_identity(&HOSTS, now)?);
+        let hosts: Vec<&str> = self.hosts.iter().map(String::as_str).collect();
+        self.credentials.set_host(issuer.own_host_identity(&hosts, now)?);
         self.credentials.set_identity(identity);
         Ok(end.duration_since(now).unwrap_or_default())
     }
