@@ -157,6 +157,94 @@ fn what_can_never_be_is_refused_when_it_is_applied() {
     assert!(error.contains("spec.limits.maxRequest"), "{error}");
 }
 
+/// The HTTPRoute of the Gateway API, as far as an API server must know it to keep one.
+const ROUTES: &str = "
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata:
+  name: httproutes.gateway.networking.k8s.io
+  annotations: {api-approved.kubernetes.io: unapproved}
+spec:
+  group: gateway.networking.k8s.io
+  scope: Namespaced
+  names: {kind: HTTPRoute, listKind: HTTPRouteList, plural: httproutes, singular: httproute}
+  versions:
+    - name: v1
+      served: true
+      storage: true
+      schema: {openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}}
+";
+const ROUTE: &str = "
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {name: api}
+spec:
+  parentRefs: [{group: '', kind: Service, name: api}]
+  rules: [{backendRefs: [{name: api, port: 80}]}]
+";
+
+#[test]
+fn a_kind_that_comes_later_is_found_and_one_that_goes_is_done_without() {
+    let Some(_turn) =
+        crate::turn("control_plane::a_kind_that_comes_later_is_found_and_one_that_goes_is_done_without")
+    else {
+        return;
+    };
+    if cluster().is_given() {
+        return crate::skipped("the kinds of somebody else's cluster are not for tests to remove");
+    }
+    let definition = "customresourcedefinition/httproutes.gateway.networking.k8s.io";
+    kubectl(&["delete", definition, "--ignore-not-found"]);
+    let place = Place::plain("weft-test-kinds");
+    place.apply(SERVICE);
+    let mut policy = breaker("routes", &["api"]);
+    policy["spec"]["targetRefs"] =
+        json!([{ "group": "gateway.networking.k8s.io", "kind": "HTTPRoute", "name": "api" }]);
+    place.apply(&policy.to_string());
+    until_said(&place, "cbp/routes", &[("api", NOT_FOUND, NOT_FOUND)]);
+
+    place.apply(ROUTES);
+    kubectl(&["wait", definition, "--for=condition=established", "--timeout=60s"]);
+    place.apply(ROUTE);
+    until_said(&place, "cbp/routes", &[("api", ACCEPTED, RESOLVED)]);
+    kubectl(&["delete", definition]);
+    until_said(&place, "cbp/routes", &[("api", NOT_FOUND, NOT_FOUND)]);
+}
+
+/// A pod of the mesh again, with a token for somebody else.
+fn with_a_token_for_others(pod: &Value) -> Value {
+    let mut spec = pod["spec"].clone();
+    spec["nodeName"] = Value::Null;
+    let volumes = spec["volumes"].as_array_mut().into_iter().flatten();
+    let sources =
+        volumes.filter_map(|volume| volume.pointer_mut("/projected/sources")?.as_array_mut()).flatten();
+    let audiences = sources.filter_map(|source| source.pointer_mut("/serviceAccountToken/audience"));
+    audiences.filter(|it| **it == "weft.dev").for_each(|it| *it = "somebody.else".into());
+    json!({
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": { "name": "stranger", "labels": { "weft.dev/inject": "disabled", "app": "stranger" } },
+        "spec": spec,
+    })
+}
+
+#[test]
+fn a_token_for_somebody_else_opens_no_stream() {
+    let Some(_turn) = crate::turn("control_plane::a_token_for_somebody_else_opens_no_stream") else { return };
+    let place = stage("weft-test-tokens");
+    let api = place.pods("api").remove(0);
+    let refused = || -> u64 {
+        let ended = "weft_xds_streams_ended_total";
+        replicas().iter().map(|pod| metrics_of(pod).count(ended, &[("reason", "unauthenticated")])).sum()
+    };
+    let connected = |pod: &Value| metrics_of(pod).get("weft_xds_connected", &[]);
+    assert_eq!(connected(&api), Some(1.0), "one with a token of its own is let in");
+    let before = refused();
+    place.apply(&with_a_token_for_others(&api).to_string());
+    until("it is refused", || (refused() > before).then_some(()));
+    assert_eq!(connected(&place.pod("stranger")), Some(0.0));
+}
+
 /// Somebody in the mesh who calls the API on their own: they need nobody who would be away meanwhile.
 struct Asking<'a> {
     place: &'a Place,
@@ -236,15 +324,19 @@ fn a_new_pod_is_found(place: &Place) {
     });
 }
 
-/// The control plane's pods: name, uid and restarts of each.
+/// The control plane's pods that are not being removed.
 fn replicas() -> Vec<Value> {
     let text = kubectl(&["get", "pods", "-n", MESH, "-l", CONTROL_PLANE, "-o", "json"]);
     let list: Value = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"));
     let pods = list["items"].as_array().cloned().unwrap_or_default();
-    pods.into_iter()
-        .filter(|pod| pod["metadata"]["deletionTimestamp"].is_null())
-        .map(|pod| json!([pod["metadata"]["uid"], pod["status"]["containerStatuses"][0]["restartCount"]]))
-        .collect()
+    pods.into_iter().filter(|pod| pod["metadata"]["deletionTimestamp"].is_null()).collect()
+}
+
+/// Which processes they are: uid and restarts of each.
+fn processes() -> Vec<Value> {
+    let of =
+        |pod: Value| json!([pod["metadata"]["uid"], pod["status"]["containerStatuses"][0]["restartCount"]]);
+    replicas().into_iter().map(of).collect()
 }
 
 #[test]
@@ -258,12 +350,12 @@ fn an_api_server_that_was_away_has_cost_nothing() {
     }
     let place = stage("weft-test-outage");
     let asking = Asking::begin(&place, REQUESTS);
-    let before = replicas();
+    let before = processes();
     cluster().kill_api_server().unwrap();
     thread::sleep(OUTAGE);
     cluster().start_api_server().unwrap();
     a_new_pod_is_found(&place);
-    assert_eq!(before, replicas(), "the control plane did not stay");
+    assert_eq!(before, processes(), "the control plane did not stay");
     place.apply(&breaker("after", &["api"]).to_string());
     until_said(&place, "cbp/after", &[("api", ACCEPTED, RESOLVED)]);
     asking.end();
@@ -277,11 +369,11 @@ fn a_control_plane_that_was_away_has_cost_nothing() {
     };
     let place = stage("weft-test-away");
     let asking = Asking::begin(&place, REQUESTS);
-    let before = replicas();
+    let before = processes();
     assert_eq!(before.len(), 2);
     kubectl(&["delete", "pods", "-n", MESH, "-l", CONTROL_PLANE, "--force", "--grace-period=0"]);
     kubectl(&["rollout", "status", "-n", MESH, "deployment/weft-control-plane", "--timeout=120s"]);
-    assert!(replicas().iter().all(|replica| !before.contains(replica)), "they were not deleted");
+    assert!(processes().iter().all(|process| !before.contains(process)), "they were not deleted");
     a_new_pod_is_found(&place);
     asking.end();
 }
