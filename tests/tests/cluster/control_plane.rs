@@ -29,24 +29,6 @@ spec:
   ports: [{name: http, port: 80, targetPort: 8080}]
 ";
 
-/// An API that never fails, on two pods.
-const DEPLOYMENT: &str = r#"
-apiVersion: apps/v1
-kind: Deployment
-metadata: {name: api}
-spec:
-  replicas: 2
-  selector: {matchLabels: {app: api}}
-  template:
-    metadata: {labels: {app: api}}
-    spec:
-      containers:
-        - name: api
-          image: localhost/weft/samples:0.1.0
-          command: [/feelgood-api, --listen, "0.0.0.0:8080", --failure-rate, "0"]
-          readinessProbe: {tcpSocket: {port: 8080}, periodSeconds: 1}
-"#;
-
 fn breaker(name: &str, targets: &[&str]) -> Value {
     let targets: Vec<Value> =
         targets.iter().map(|target| json!({ "group": "", "kind": "Service", "name": target })).collect();
@@ -302,8 +284,7 @@ fn served(pod: &Value) -> u64 {
 /// An API in the mesh.
 fn stage(name: &'static str) -> Place {
     let place = Place::meshed(name);
-    place.apply(SERVICE);
-    place.apply(DEPLOYMENT);
+    place.serve_api(2);
     place.settled(&["deployment/api"]);
     place
 }

@@ -3,17 +3,41 @@
 use std::{
     io::{BufRead, BufReader, Write},
     process::{Child, Command, Stdio},
-    time::Duration,
 };
 
 use serde_json::Value;
 use weft_samples::caller::Account;
-use weft_tests::{capture::Capture, metrics::Metrics, patience::PATIENCE};
+use weft_tests::{capture::Capture, cluster::eventually, metrics::Metrics, patience::PATIENCE};
 
 use crate::cluster;
 
 /// Where programs of the mesh serve metrics: it is never redirected.
 const ADMIN_PORT: u16 = 4191;
+
+/// An API that never fails, and its Service.
+const API: &str = r#"
+apiVersion: v1
+kind: Service
+metadata: {name: api}
+spec:
+  selector: {app: api}
+  ports: [{name: http, port: 80, targetPort: 8080}]
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: api}
+spec:
+  replicas: REPLICAS
+  selector: {matchLabels: {app: api}}
+  template:
+    metadata: {labels: {app: api}}
+    spec:
+      containers:
+        - name: api
+          image: localhost/weft/samples:0.1.0
+          command: [/feelgood-api, --listen, "0.0.0.0:8080", --failure-rate, "0"]
+          readinessProbe: {tcpSocket: {port: 8080}, periodSeconds: 1}
+"#;
 
 /// A namespace. Dropped, it goes, and all that is in it.
 pub(crate) struct Place {
@@ -51,6 +75,11 @@ impl Place {
     pub(crate) fn try_kubectl(&self, arguments: &[&str]) -> Result<String, String> {
         let all: Vec<&str> = ["--namespace", self.name].iter().chain(arguments).copied().collect();
         try_kubectl(&all)
+    }
+
+    /// Has an API that never fails, `api`, on so many pods.
+    pub(crate) fn serve_api(&self, replicas: u32) {
+        self.apply(&API.replace("REPLICAS", &replicas.to_string()));
     }
 
     /// Applies objects, in YAML or JSON.
@@ -249,12 +278,5 @@ pub(crate) fn run(command: &mut Command, input: &str) -> Result<String, String> 
 
 /// Looks again and again until `look` finds something. Panics after [`PATIENCE`], naming `what` did not happen.
 pub(crate) fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    let end = std::time::Instant::now() + PATIENCE;
-    loop {
-        if let Some(found) = look() {
-            return found;
-        }
-        assert!(std::time::Instant::now() < end, "in {} s it did not happen that {what}", PATIENCE.as_secs());
-        std::thread::sleep(Duration::from_millis(50));
-    }
+    eventually(what, PATIENCE, || Ok(look()))
 }

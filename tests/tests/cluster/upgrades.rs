@@ -9,37 +9,10 @@ use crate::{cluster, place::Place, users::Users};
 /// Requests in a second: two processors also run a cluster.
 const RATE: u32 = 300;
 
-/// An API that never fails, on three pods.
-const API: &str = r#"
-apiVersion: v1
-kind: Service
-metadata:
-  name: api
-spec:
-  selector: {app: api}
-  ports: [{name: http, port: 80, targetPort: 8080}]
----
-apiVersion: apps/v1
-kind: Deployment
-metadata:
-  name: api
-spec:
-  replicas: 3
-  selector: {matchLabels: {app: api}}
-  template:
-    metadata: {labels: {app: api}}
-    spec:
-      containers:
-        - name: api
-          image: localhost/weft/samples:0.1.0
-          command: [/feelgood-api, --listen, "0.0.0.0:8080", --failure-rate, "0"]
-          readinessProbe: {tcpSocket: {port: 8080}, periodSeconds: 1}
-"#;
-
 /// The API in the mesh, and users with a sidecar.
 fn stage(api: &'static str, users: &'static str) -> (Place, Users) {
     let place = Place::meshed(api);
-    place.apply(API);
+    place.serve_api(3);
     place.settled(&["deployment/api"]);
     (place, Users::meshed(users))
 }
