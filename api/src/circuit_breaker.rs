@@ -211,7 +211,7 @@ pub struct HalfOpen {
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Fallback {
     /// When it is given. Default: while the target breaker is open.
-    pub on: Vec<FallbackCause>,
+    pub causes: Vec<FallbackCause>,
     /// Status of the answer. Default 200. Range 200-599.
     pub status: u16,
     /// Headers of the answer.
@@ -222,7 +222,7 @@ pub struct Fallback {
 
 impl Default for Fallback {
     fn default() -> Self {
-        Self { on: vec![FallbackCause::Open], status: 200, headers: Vec::new(), body: String::new() }
+        Self { causes: vec![FallbackCause::Open], status: 200, headers: Vec::new(), body: String::new() }
     }
 }
 
@@ -283,12 +283,12 @@ impl CircuitBreaker {
         if fallback.body.len() > FALLBACK_BODY_BYTES_MAX {
             return Err(Violation::new("fallback.body", "must be at most 64 KiB"));
         }
-        if !(1..=2).contains(&fallback.on.len()) {
-            return Err(Violation::new("fallback.on", "must name Open, Failure, or both"));
+        if !(1..=2).contains(&fallback.causes.len()) {
+            return Err(Violation::new("fallback.causes", "must name Open, Failure, or both"));
         }
-        if self.target.is_none() && !fallback.on.contains(&FallbackCause::Failure) {
+        if self.target.is_none() && !fallback.causes.contains(&FallbackCause::Failure) {
             return Err(Violation::new(
-                "fallback.on",
+                "fallback.causes",
                 "is [Open] but `target` is absent, so it could never be given",
             ));
         }

@@ -181,8 +181,8 @@ impl Fallback {
         headers.remove(http::header::CONTENT_LENGTH);
         headers.remove(http::header::TRANSFER_ENCODING);
         Ok(Self {
-            on_open: policy.on.contains(&FallbackCause::Open),
-            on_failure: policy.on.contains(&FallbackCause::Failure),
+            on_open: policy.causes.contains(&FallbackCause::Open),
+            on_failure: policy.causes.contains(&FallbackCause::Failure),
             status,
             headers,
             body: Bytes::from(policy.body.clone()),

@@ -75,7 +75,7 @@ pub(super) fn circuit_breaker() -> Vec<(String, Rule)> {
         ("failures.http", Rule::Entries(0, STATUSES_MAX)),
         ("failures.slowerThan", MORE_THAN_NO_TIME),
         ("fallback.status", Rule::Whole(200, 599)),
-        ("fallback.on", Rule::Entries(1, 2)),
+        ("fallback.causes", Rule::Entries(1, 2)),
         ("fallback.body", Rule::Characters(FALLBACK_BODY_BYTES_MAX)),
         (
             "fallback.body",
@@ -85,9 +85,9 @@ pub(super) fn circuit_breaker() -> Vec<(String, Rule)> {
             "",
             Rule::Cel {
                 rule: "!has(self.fallback) || has(self.target) \
-                    || self.fallback.on.exists(cause, cause == 'Failure')",
+                    || self.fallback.causes.exists(cause, cause == 'Failure')",
                 message: "is [Open] but target is absent, so it could never be given",
-                blamed: ".fallback.on",
+                blamed: ".fallback.causes",
             },
         ),
     ];

@@ -62,10 +62,10 @@ fn every_rule_of_validate_is_in_the_schema_of_circuit_breakers() {
         ("fallback.status", json!(600), "maximum"),
         ("fallback.body", json!("a".repeat(65537)), "maxLength"),
         ("fallback.body", json!("ä".repeat(32769)), CEL),
-        ("fallback.on", json!([]), "minItems"),
-        ("fallback.on", json!(["Open", "Failure", "Open"]), "maxItems"),
-        ("fallback.on", json!(["Open"]), CEL),
-        ("fallback.on", json!(["Open", "Open"]), CEL),
+        ("fallback.causes", json!([]), "minItems"),
+        ("fallback.causes", json!(["Open", "Failure", "Open"]), "maxItems"),
+        ("fallback.causes", json!(["Open"]), CEL),
+        ("fallback.causes", json!(["Open", "Open"]), CEL),
     ];
     for scope in ["endpoint", "target"] {
         let of_breakers = [
@@ -94,7 +94,7 @@ fn every_rule_of_validate_is_in_the_schema_of_circuit_breakers() {
         assert_eq!(of_breaker(&spec), Verdict::Refused(field.to_owned()), "{field}, {keyword}");
         // The canned answers of the table could not be given either, which is a second fault.
         let mut refusals = server.check(&spec);
-        refusals.retain(|(at, _)| at == field || at != "fallback.on");
+        refusals.retain(|(at, _)| at == field || at != "fallback.causes");
         assert_eq!(refusals, [(field.to_owned(), keyword)]);
     }
 }
@@ -131,7 +131,7 @@ fn what_the_types_refuse_is_refused_by_keywords() {
         ("failures.http", json!([99]), "failures.http[0]", "minimum"),
         ("failures.http", json!(["599-500"]), "failures.http[0]", CEL),
         ("mode", json!("audit"), "mode", "enum"),
-        ("fallback.on", json!(["Closed"]), "fallback.on[0]", "enum"),
+        ("fallback.causes", json!(["Closed"]), "fallback.causes[0]", "enum"),
         ("fallback.headers", json!([{ "name": "a" }]), "fallback.headers[0]", "required"),
         ("limits.maxPending", json!(-1), "limits.maxPending", "minimum"),
         ("limits.maxPending", json!(4_294_967_296_u64), "limits.maxPending", "maximum"),
@@ -255,7 +255,7 @@ fn schema_and_validate_agree_on_circuit_breakers() {
     let mut schema = circuit_breaker_policy();
     // Each value is tried at one scope; that both have the same rules is the table's to show.
     schema["properties"]["endpoint"] = json!({ "type": "object" });
-    let beside = [json!({}), json!({ "target": {} }), json!({ "fallback": { "on": ["Failure"] } })];
+    let beside = [json!({}), json!({ "target": {} }), json!({ "fallback": { "causes": ["Failure"] } })];
     agree(schema, &beside, of_breaker);
 }
 
@@ -298,6 +298,8 @@ fn assert_structural(schema: &Value, path: &str) {
         assert!(schema["properties"].get(name.as_str().unwrap()).is_some(), "{path}: {name}");
     }
     for (name, property) in properties(schema) {
+        // kubectl reads YAML 1.1, to which these are truth values (https://yaml.org/type/bool.html).
+        assert!(!["y", "n", "yes", "no", "on", "off"].contains(&name.as_str()), "{path}.{name}");
         assert!(
             property["description"].as_str().is_some_and(|text| !text.is_empty()),
             "{path}.{name} says nothing"

@@ -152,7 +152,7 @@ spec:
       probes: 1
       successes: 1
   fallback:
-    on: [Open, Failure]
+    causes: [Open, Failure]
     status: 200
     headers:
       - name: content-type

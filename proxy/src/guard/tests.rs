@@ -59,7 +59,7 @@ fn beyond_the_limit_nothing_enters_and_nothing_is_learnt() {
 
 #[test]
 fn audit_counts_and_never_acts() {
-    let policy = Policy { on: vec![FallbackCause::Open, FallbackCause::Failure], ..Policy::default() };
+    let policy = Policy { causes: vec![FallbackCause::Open, FallbackCause::Failure], ..Policy::default() };
     let (guard, now) = (guard(true, 1, Some(&policy)), Instant::now());
     fail(&guard, now);
     let _first = guard.enter(now).unwrap();

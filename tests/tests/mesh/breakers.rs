@@ -123,7 +123,7 @@ async fn an_open_breaker_spares_the_application_and_says_when_to_come_back() {
 #[tokio::test]
 async fn callers_get_the_canned_answer_instead_of_an_error() {
     let app = Backend::start("api", Version::Http1, Reply::Status(500)).await;
-    let canned = "fallback:\n  on: [Open, Failure]\n  status: 203\n  headers: [{ name: X-Canned, value: 'yes' }]\n  body: canned";
+    let canned = "fallback:\n  causes: [Open, Failure]\n  status: 203\n  headers: [{ name: X-Canned, value: 'yes' }]\n  body: canned";
     let mesh = mesh(&[&app], &format!("{TARGET}{canned}")).await;
     for index in 0..8 {
         let answer = get(mesh.entrance("api"), "/").await;
@@ -238,7 +238,7 @@ async fn an_audited_limit_is_counted_and_not_kept() {
 #[tokio::test]
 async fn an_audited_policy_reports_and_does_nothing() {
     let app = Backend::start("api", Version::Http1, Reply::Status(500)).await;
-    let fallback = "fallback: { on: [Open, Failure], body: canned }";
+    let fallback = "fallback: { causes: [Open, Failure], body: canned }";
     let mesh = mesh(&[&app], &format!("mode: Audit\n{TARGET}{fallback}")).await;
     for index in 0..20 {
         let answer = get(mesh.entrance("api"), "/").await;

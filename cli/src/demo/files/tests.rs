@@ -28,7 +28,7 @@ fn the_control_plane_finds_nothing_wrong_with_them() {
     assert_eq!((store.services.len(), store.workloads.len(), store.retries.len()), (1, 2, 1));
     let policy = store.circuit_breakers.values().next().unwrap();
     let fallback = policy.spec.settings.fallback.as_ref().unwrap();
-    assert_eq!(fallback.on, [FallbackCause::Open, FallbackCause::Failure]);
+    assert_eq!(fallback.causes, [FallbackCause::Open, FallbackCause::Failure]);
     let body: serde_json::Value = serde_json::from_str(&fallback.body).unwrap();
     assert_eq!(body["message"], CANNED);
 }

@@ -123,7 +123,7 @@ async fn audit_reports_what_enforcement_would_have_done() {
         Backend::start("watched", Version::Http1, Reply::Status(500)).await,
         Backend::start("guarded", Version::Http1, Reply::Status(500)).await,
     );
-    let spec = "target: { consecutive: 3, open: { base: 100ms, max: 100ms, jitter: 0 }, halfOpen: { probes: 1, successes: 1 } }\nfallback: { on: [Open, Failure], body: canned }";
+    let spec = "target: { consecutive: 3, open: { base: 100ms, max: 100ms, jitter: 0 }, halfOpen: { probes: 1, successes: 1 } }\nfallback: { causes: [Open, Failure], body: canned }";
     let policies = manifest::policy("CircuitBreakerPolicy", "watched", &format!("mode: Audit\n{spec}"))
         + &manifest::policy("CircuitBreakerPolicy", "guarded", spec);
     let services = vec![

@@ -43,7 +43,7 @@ async fn trips(mesh: &Mesh, reason: &str) -> u64 {
 async fn nothing_but_probes_reaches_it_pause_after_pause() {
     let app = Backend::start("api", Version::Http1, Reply::Status(500)).await;
     let target = "{ consecutive: 5, open: { base: 200ms, max: 200ms, jitter: 0 }, halfOpen: { probes: 1, successes: 1 } }";
-    let mesh = start(app.address(), target, "fallback: { on: [Open, Failure], body: canned }").await;
+    let mesh = start(app.address(), target, "fallback: { causes: [Open, Failure], body: canned }").await;
     let load = Load::start(mesh.entrance("api"), 4);
     until("several pauses are over", async || (trips(&mesh, "probe_failed").await >= 4).then_some(())).await;
     let tally = load.stop().await;
@@ -146,7 +146,7 @@ async fn a_stream_without_end_is_a_probe_that_has_succeeded() {
     let app = Backend::healthy("api").await;
     app.first([Reply::Status(500), Reply::Streamed(gate.clone())]);
     let target = "{ consecutive: 1, open: { base: 100ms, jitter: 0 }, halfOpen: { probes: 1, successes: 1, timeout: 1m } }";
-    let mesh = start(app.address(), target, "fallback: { on: [Open], body: canned }").await;
+    let mesh = start(app.address(), target, "fallback: { causes: [Open], body: canned }").await;
     let entrance = mesh.entrance("api");
     get(entrance, "/").await;
     assert_eq!(get(entrance, "/").await.header(HEADER_FALLBACK), "open");
