@@ -67,6 +67,15 @@ impl Captured {
         Self(of_port.map(|(ports, bytes)| (*ports, bytes.clone())).collect())
     }
 
+    /// What was read here and there.
+    #[must_use]
+    pub fn and(mut self, other: Self) -> Self {
+        for (ports, bytes) in other.0 {
+            self.0.entry(ports).or_default().extend(bytes);
+        }
+        self
+    }
+
     /// Whether there is nothing.
     pub fn is_empty(&self) -> bool {
         self.0.values().all(Vec::is_empty)

@@ -19,6 +19,7 @@ mod scenario;
 mod protocols;
 mod upgrades;
 mod webhook;
+mod workloads;
 // What these have in common: namespaces of their own, and pods that call and answer.
 mod users;
 mod peers;

@@ -1,10 +1,15 @@
 //! The cluster itself: what tests take for granted of it.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use weft_tests::cluster::eventually;
 
-use crate::{bare_turn, cluster, skipped};
+use crate::{
+    bare_turn, cluster,
+    place::{Place, metrics_of},
+    skipped,
+    users::Users,
+};
 
 /// How long pods may take to be there.
 const PATIENCE: Duration = Duration::from_mins(2);
@@ -46,6 +51,13 @@ spec:
       volumes: [{name: logs, emptyDir: {}}]
 "#;
 
+/// Adds a node, if there is but one.
+fn have_two() {
+    if cluster().nodes().unwrap().len() < 2 {
+        cluster().add_node(env!("CARGO_BIN_EXE_cluster").as_ref()).unwrap();
+    }
+}
+
 #[test]
 fn pods_of_two_nodes_find_and_reach_each_other() {
     let Some(_turn) = bare_turn("nodes::pods_of_two_nodes_find_and_reach_each_other") else { return };
@@ -53,9 +65,7 @@ fn pods_of_two_nodes_find_and_reach_each_other() {
     if cluster.is_given() {
         return skipped("nodes cannot be added to somebody else's cluster");
     }
-    if cluster.nodes().unwrap().len() < 2 {
-        cluster.add_node(env!("CARGO_BIN_EXE_cluster").as_ref()).unwrap();
-    }
+    have_two();
     cluster.apply(API).unwrap();
     let own = ["--namespace", "weft-test-nodes"];
     let kubectl = |arguments: &[&str]| cluster.kubectl(&[&own, arguments].concat()).unwrap();
@@ -79,6 +89,35 @@ fn pods_of_two_nodes_find_and_reach_each_other() {
         assert!(!told.is_empty());
     }
     kubectl(&["delete", "namespace", "weft-test-nodes", "--wait=false"]);
+}
+
+#[test]
+fn what_is_meshed_crosses_to_a_node_that_joined() {
+    const REQUESTS: u64 = 200;
+    let Some(_turn) = crate::turn("nodes::what_is_meshed_crosses_to_a_node_that_joined") else { return };
+    if cluster().is_given() {
+        return skipped("nodes cannot be added to somebody else's cluster");
+    }
+    let place = Place::meshed("weft-test-joined");
+    place.annotate("weft.dev/default-policy=strict");
+    place.serve_api(1);
+    place.settled(&["deployment/api"]);
+    let users = Users::meshed("weft-test-joined-users");
+    have_two();
+    // The second pod is for the node that has none.
+    place.serve_api(2);
+    place.settled(&["deployment/api"]);
+    let nodes: BTreeSet<String> =
+        place.pods("api").iter().map(|pod| pod["spec"]["nodeName"].to_string()).collect();
+    assert_eq!(nodes.len(), 2, "{}", place.state());
+
+    // The API takes nothing but mutual TLS.
+    let account = users.call("http://api.weft-test-joined/goodvibes", 100, REQUESTS, "message");
+    assert_eq!(account.total.answered(200), REQUESTS, "{account:?}");
+    for pod in place.pods("api") {
+        let served = metrics_of(&pod).count("http_server_request_duration_seconds_count", &[]);
+        assert!(served >= REQUESTS / 4, "{} of {REQUESTS} on {}", served, pod["spec"]["nodeName"]);
+    }
 }
 
 #[test]

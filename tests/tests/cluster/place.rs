@@ -1,13 +1,19 @@
 //! A namespace of the cluster that a test has for itself, and what is done there.
 
 use std::{
-    io::{BufRead, BufReader, Write},
+    io::{self, BufRead, BufReader, Write},
     process::{Child, Command, Stdio},
+    thread,
 };
 
 use serde_json::Value;
 use weft_samples::caller::Account;
-use weft_tests::{capture::Capture, cluster::eventually, metrics::Metrics, patience::PATIENCE};
+use weft_tests::{
+    capture::{Capture, Captured},
+    cluster::eventually,
+    metrics::Metrics,
+    patience::PATIENCE,
+};
 
 use crate::cluster;
 
@@ -32,6 +38,8 @@ spec:
   template:
     metadata: {labels: {app: api}}
     spec:
+      topologySpreadConstraints:
+        - {maxSkew: 1, topologyKey: kubernetes.io/hostname, whenUnsatisfiable: ScheduleAnyway, labelSelector: {matchLabels: {app: api}}}
       containers:
         - name: api
           image: localhost/weft/samples:0.1.0
@@ -64,6 +72,11 @@ impl Place {
     /// Pods that are made from now on are of the mesh.
     pub(crate) fn mesh(&self) {
         kubectl(&["label", "namespace", self.name, "weft.dev/inject=enabled"]);
+    }
+
+    /// Annotates the namespace: `key=value`.
+    pub(crate) fn annotate(&self, annotation: &str) {
+        kubectl(&["annotate", "namespace", self.name, annotation]);
     }
 
     /// Runs `kubectl` there. It must succeed.
@@ -177,7 +190,7 @@ impl Place {
 impl Drop for Place {
     fn drop(&mut self) {
         // One that failed stays to be looked at, until the test runs again.
-        if !std::thread::panicking() {
+        if !thread::panicking() {
             let _ = try_kubectl(&["delete", "namespace", self.name, "--wait=false"]);
         }
     }
@@ -193,9 +206,11 @@ impl Forward {
     fn start(mut command: Command) -> Self {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::inherit());
         let mut child = command.spawn().expect("kubectl can be started");
-        let stdout = child.stdout.take().expect("it is piped");
+        let mut stdout = BufReader::new(child.stdout.take().expect("it is piped"));
         let mut line = String::new();
-        BufReader::new(stdout).read_line(&mut line).expect("kubectl's output can be read");
+        stdout.read_line(&mut line).expect("kubectl's output can be read");
+        // It says a word for each connection, and ends where nobody hears it.
+        thread::spawn(move || io::copy(&mut stdout, &mut io::sink()));
         let address = line.strip_prefix("Forwarding from ").and_then(|rest| rest.split(' ').next());
         let address = address.unwrap_or_else(|| panic!("kubectl port-forward says: {line}")).to_owned();
         Self { child, address }
@@ -250,14 +265,32 @@ pub(crate) fn metrics_of(pod: &Value) -> Metrics {
     Metrics::read(curl(&[&format!("http://{ip}:{ADMIN_PORT}/metrics")]))
 }
 
-/// Reads what passes through the network of the first node; `None` where that is not ours to read.
-pub(crate) fn listen_in() -> Option<Capture> {
+/// Whether a pod got a sidecar.
+pub(crate) fn is_injected(pod: &Value) -> bool {
+    let containers = pod["spec"]["initContainers"].as_array();
+    containers.is_some_and(|them| them.iter().any(|it| it["name"] == "weft-proxy"))
+}
+
+/// Reads what passes through the networks of all nodes; `None` where that is not ours to read.
+pub(crate) fn listen_in() -> Option<Eavesdropper> {
     if cluster().is_given() {
-        crate::skipped("the network of somebody else's node cannot be read");
+        crate::skipped("the network of somebody else's nodes cannot be read");
         return None;
     }
-    let capture = cluster().within_node("n1", Capture::start).and_then(|capture| Ok(capture?));
-    Some(capture.unwrap_or_else(|error| panic!("{error:#}")))
+    let nodes = cluster().nodes().unwrap_or_else(|error| panic!("{error:#}"));
+    let capture = |node: &String| cluster().within_node(node, Capture::start).and_then(|it| Ok(it?));
+    let captures = nodes.iter().map(|node| capture(node).unwrap_or_else(|error| panic!("{node}: {error:#}")));
+    Some(Eavesdropper(captures.collect()))
+}
+
+/// Somebody who reads along on every node.
+pub(crate) struct Eavesdropper(Vec<Capture>);
+
+impl Eavesdropper {
+    /// Stops, and gives out what was read.
+    pub(crate) fn finish(self) -> Captured {
+        self.0.into_iter().map(Capture::finish).fold(Captured::default(), Captured::and)
+    }
 }
 
 /// Runs a command with `input` on its stdin, and returns what it printed; its complaint, if it fails.

@@ -9,7 +9,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use serde_json::{Value, json};
 use weft_injector::certificate::Generations;
 
-use crate::place::{Place, command, kubectl, metrics_of, run, until};
+use crate::place::{Place, command, is_injected, kubectl, metrics_of, run, until};
 
 /// How long pods may be refused once somebody starts the webhook again.
 const BACK_WITHIN: Duration = Duration::from_secs(10);
@@ -23,7 +23,7 @@ const INJECTOR: &str = "app.kubernetes.io/name=weft-injector";
 const NAME: &str = "weft-injector.weft-system.svc";
 
 /// A pod that nobody schedules.
-fn pod(name: &str, containers: usize) -> Value {
+pub(crate) fn pod(name: &str, containers: usize) -> Value {
     let containers: Vec<Value> = (0..containers)
         .map(|number| json!({ "name": format!("c{number}"), "image": "localhost/weft/samples:0.1.0" }))
         .collect();
@@ -33,12 +33,6 @@ fn pod(name: &str, containers: usize) -> Value {
         "metadata": { "name": name },
         "spec": { "schedulerName": "nobody", "containers": containers },
     })
-}
-
-/// Containers of ours in a pod.
-fn injected(pod: &Value) -> bool {
-    let containers = pod["spec"]["initContainers"].as_array();
-    containers.is_some_and(|them| them.iter().any(|it| it["name"] == "weft-proxy"))
 }
 
 /// Scales the injector, and waits until its pods are there, or gone.
@@ -71,7 +65,7 @@ fn without_the_webhook_pods_of_the_mesh_are_refused_and_no_others() {
     let started = Instant::now();
     until("pods of the mesh are made again", || create(&meshed, "back").ok());
     let back = started.elapsed();
-    assert!(injected(&meshed.get("pod/back")));
+    assert!(is_injected(&meshed.get("pod/back")));
     assert!(back <= BACK_WITHIN, "it took {back:?}");
     println!("back after {back:?}");
 }
@@ -85,7 +79,7 @@ fn a_pod_of_a_thousand_containers_is_reviewed_at_once() {
     let large = pod("large", 1000).to_string();
     let told = place.try_apply(&large, &["create", "--dry-run=server", "-o", "json", "-f", "-"]);
     let made: Value = serde_json::from_str(&told.expect("the pod is taken")).expect("kubectl prints JSON");
-    assert!(injected(&made));
+    assert!(is_injected(&made));
     assert_eq!(made["spec"]["containers"].as_array().map(Vec::len), Some(1000));
 }
 
@@ -105,7 +99,7 @@ fn a_new_certificate_fails_no_pod_that_is_made_meanwhile() {
         place.kubectl(&["scale", "replicaset/churn", &format!("--replicas={replicas}")]);
         until("the pods are as many as wanted", || (place.pods("churn").len() == replicas).then_some(()));
         for pod in place.pods("churn") {
-            assert!(injected(&pod), "{pod}");
+            assert!(is_injected(&pod), "{pod}");
             made += 1;
         }
         let now = shown();
