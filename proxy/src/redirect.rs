@@ -18,6 +18,7 @@ use arguments::{InvalidArgument, Mode, Settings, USAGE};
 use inspect::Installed;
 use kernel::{Kernel, KernelError};
 use probe::ProbeError;
+use rules::Unheard;
 
 pub use original::original_destination;
 
@@ -51,17 +52,26 @@ pub fn init(arguments: &[&str]) -> Result<String, InitError> {
     let (mode, settings) = arguments::parse(arguments)?;
     match mode {
         Mode::Install => Ok(install(&settings)?),
-        Mode::DryRun => Ok(text::table(&rules::chains(&settings))),
+        Mode::DryRun => Ok(text::table(&rules::chains(&settings, Unheard::Refused))),
         Mode::Verify => verify(&settings),
         Mode::Help => Ok(format!("{USAGE}\n")),
     }
 }
 
 fn install(settings: &Settings) -> Result<String, KernelError> {
-    let transaction = transaction::install(&rules::chains(settings));
-    Kernel::open()?.commit(&transaction)?;
+    let kernel = Kernel::open()?;
+    let commit = |unheard| kernel.commit(&transaction::install(&rules::chains(settings, unheard)));
+    let unheard = match commit(Unheard::Refused) {
+        Ok(()) => "",
+        // Nothing else is new since the kernels that the rest of it needs.
+        Err(KernelError::Unsupported { .. }) => {
+            commit(Unheard::Redirected)?;
+            ", also where nobody listens, since this kernel cannot tell: it lacks nft_socket or nft_reject"
+        }
+        Err(error) => return Err(error),
+    };
     Ok(format!(
-        "TCP out of this pod goes to port {}, unless it is of user {}; TCP into it goes to port {}\n",
+        "TCP out of this pod goes to port {}, unless it is of user {}; TCP into it goes to port {}{unheard}\n",
         settings.outbound_port, settings.proxy_uid, settings.inbound_port
     ))
 }
@@ -87,8 +97,12 @@ fn verified(arguments: &[&str]) -> Result<Settings, InvalidArgument> {
 
 fn compare(settings: &Settings) -> Result<(), InitError> {
     let installed = Installed::read(&Kernel::open()?)?;
-    let differences = installed.differences(&rules::chains(settings));
-    if differences.is_empty() { Ok(()) } else { Err(InitError::Differs(differences.join("; "))) }
+    let differences = |unheard| installed.differences(&rules::chains(settings, unheard));
+    let differs = differences(Unheard::Refused);
+    if differs.is_empty() || differences(Unheard::Redirected).is_empty() {
+        return Ok(());
+    }
+    Err(InitError::Differs(differs.join("; ")))
 }
 
 /// Rules that cannot be read are no fault: connections show whether the redirect is there.

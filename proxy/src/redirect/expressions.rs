@@ -33,6 +33,13 @@ const IMMEDIATE: [u16; 2] = [1, 2];
 const REDIRECT: [u16; 3] = [1, 2, 3];
 /// The port is told, and nothing is left to chance (NF_NAT_RANGE_PROTO_SPECIFIED).
 const PORT_IS_TOLD: u32 = 2;
+/// NFTA_SOCKET_KEY, NFTA_SOCKET_DREG; and whether the socket that a packet is for is bound to any address
+/// (NFT_SOCKET_WILDCARD): 0 or 1. Without such a socket the rule ends.
+const SOCKET: [u16; 2] = [1, 2];
+const IS_WILDCARD: u32 = 2;
+/// NFTA_REJECT_TYPE, and the kind that answers with a reset (NFT_REJECT_TCP_RST).
+const REJECT: u16 = 1;
+const TCP_RESET: u32 = 1;
 /// Where the port of a TCP header is: base (NFT_PAYLOAD_TRANSPORT_HEADER), offset, length.
 const DESTINATION_PORT: [u32; 3] = [2, 2, 2];
 /// Length of an interface's name, filled up with zeroes (IFNAMSIZ).
@@ -47,6 +54,8 @@ pub enum Expression {
     Load(Key),
     /// Loads the destination's port.
     LoadPort,
+    /// Loads whether the socket that is called is bound to any address; ends the rule where there is none.
+    LoadSocket,
     /// Goes on only if what was loaded compares so to these bytes.
     Compare(Operator, Vec<u8>),
     /// Loads these bytes.
@@ -55,6 +64,8 @@ pub enum Expression {
     Accept,
     /// Ends the rule: to the loaded port of this namespace.
     Redirect,
+    /// Ends the rule: answered with a reset.
+    Refuse,
     /// What we never write, by its name.
     Foreign(String),
 }
@@ -92,6 +103,7 @@ pub fn of_rule(rule: &Rule) -> Vec<Expression> {
         Verdict::Redirect(port) => {
             all.extend([Expression::Immediate(port.to_be_bytes().to_vec()), Expression::Redirect]);
         }
+        Verdict::Refuse => all.push(Expression::Refuse),
     }
     all
 }
@@ -107,6 +119,10 @@ fn of_match(of: &Match) -> Vec<Expression> {
             vec![Expression::Load(Key::OutInterface), equal(&name)]
         }
         Match::Tcp => vec![Expression::Load(Key::Protocol), equal(&[TCP])],
+        Match::Heard => {
+            let any = Expression::Compare(Operator::AtMost, vec![1]);
+            of_match(&Match::Tcp).into_iter().chain([Expression::LoadSocket, any]).collect()
+        }
         Match::Ports(ports) => {
             let (first, last) = (ports.start().to_be_bytes(), ports.end().to_be_bytes());
             let mut all = of_match(&Match::Tcp);
@@ -148,9 +164,11 @@ impl Expression {
         match self {
             Self::Load(_) => "meta",
             Self::LoadPort => "payload",
+            Self::LoadSocket => "socket",
             Self::Compare(..) => "cmp",
             Self::Immediate(_) | Self::Accept => "immediate",
             Self::Redirect => "redir",
+            Self::Refuse => "reject",
             Self::Foreign(name) => name,
         }
     }
@@ -162,6 +180,7 @@ impl Expression {
                 let [base, offset, length] = DESTINATION_PORT;
                 numbers(writer, PAYLOAD, [REGISTER, base, offset, length]);
             }
+            Self::LoadSocket => numbers(writer, SOCKET, [IS_WILDCARD, REGISTER]),
             Self::Compare(operator, bytes) => {
                 let [register, operation, data] = COMPARE;
                 numbers(writer, [register, operation], [REGISTER, *operator as u32]);
@@ -180,6 +199,7 @@ impl Expression {
                 });
             }
             Self::Redirect => numbers(writer, REDIRECT, [REGISTER, REGISTER, PORT_IS_TOLD]),
+            Self::Refuse => writer.number(REJECT, TCP_RESET),
             Self::Foreign(_) => {}
         }
     }
@@ -197,6 +217,9 @@ impl Expression {
                 let [base, offset, length] = DESTINATION_PORT.map(Some);
                 let expected = [Some(REGISTER), base, offset, length];
                 (PAYLOAD.map(number) == expected).then_some(Self::LoadPort)
+            }
+            "socket" => {
+                (SOCKET.map(number) == [Some(IS_WILDCARD), Some(REGISTER)]).then_some(Self::LoadSocket)
             }
             "cmp" => {
                 let [register, operator, value] = COMPARE;
@@ -222,6 +245,7 @@ impl Expression {
                 let one_port = low == Some(REGISTER) && high.is_none_or(|high| high == REGISTER);
                 (one_port && flags.is_none_or(|flags| flags == PORT_IS_TOLD)).then_some(Self::Redirect)
             }
+            "reject" => (number(REJECT) == Some(TCP_RESET)).then_some(Self::Refuse),
             _ => None,
         }
     }

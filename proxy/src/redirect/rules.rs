@@ -55,6 +55,8 @@ pub enum Match {
     Ports(RangeInclusive<u16>),
     /// All over TCP.
     Tcp,
+    /// Over TCP to where a socket listens.
+    Heard,
 }
 
 /// What happens to them.
@@ -64,6 +66,18 @@ pub enum Verdict {
     Pass,
     /// They go to this port of this namespace.
     Redirect(u16),
+    /// They are refused, as the kernel refuses them where nobody listens.
+    Refuse,
+}
+
+/// What becomes of connections into the pod, to ports where nobody listens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unheard {
+    /// They are refused. So callers know at once that nothing was heard, and a TCP probe of the kubelet fails until the
+    /// application listens.
+    Refused,
+    /// The sidecar takes them like all others, and finds out: for kernels that cannot tell.
+    Redirected,
 }
 
 impl Hook {
@@ -77,8 +91,8 @@ impl Hook {
 }
 
 /// The redirect.
-pub fn chains(settings: &Settings) -> [Chain; 2] {
-    [output(settings), prerouting(settings)]
+pub fn chains(settings: &Settings, unheard: Unheard) -> [Chain; 2] {
+    [output(settings), prerouting(settings, unheard)]
 }
 
 fn output(settings: &Settings) -> Chain {
@@ -89,27 +103,40 @@ fn output(settings: &Settings) -> Chain {
     };
     let within = Rule { of: Match::ToLoopback, verdict: Verdict::Pass, comment: "within the pod" };
     let skipped = settings.skip_outbound.ranges().iter().map(skip);
-    let rules = [sidecar, within].into_iter().chain(skipped).chain([redirect(settings.outbound_port)]);
+    let rules = [sidecar, within].into_iter().chain(skipped).chain([everything(settings.outbound_port)]);
     Chain { hook: Hook::Output, rules: rules.collect() }
 }
 
 /// What stays within the pod comes by here as well; but for a connection the kernel asks for a destination once, and that
 /// was in `output`.
-fn prerouting(settings: &Settings) -> Chain {
+fn prerouting(settings: &Settings, unheard: Unheard) -> Chain {
     let admin = Rule {
         of: Match::Ports(names::ADMIN_PORT..=names::ADMIN_PORT),
         verdict: Verdict::Pass,
         comment: "metrics and health of the sidecar",
     };
     let skipped = settings.skip_inbound.ranges().iter().map(skip);
-    let rules = [admin].into_iter().chain(skipped).chain([redirect(settings.inbound_port)]);
-    Chain { hook: Hook::Prerouting, rules: rules.collect() }
+    let rest = match unheard {
+        Unheard::Refused => heard(settings.inbound_port),
+        Unheard::Redirected => vec![everything(settings.inbound_port)],
+    };
+    Chain { hook: Hook::Prerouting, rules: [admin].into_iter().chain(skipped).chain(rest).collect() }
 }
 
 fn skip(ports: &RangeInclusive<u16>) -> Rule {
     Rule { of: Match::Ports(ports.clone()), verdict: Verdict::Pass, comment: "skipped on demand" }
 }
 
-fn redirect(port: u16) -> Rule {
+fn everything(port: u16) -> Rule {
     Rule { of: Match::Tcp, verdict: Verdict::Redirect(port), comment: "everything else through the sidecar" }
+}
+
+/// Whoever is not heard is refused here, and not left to the kernel: between that rule and the kernel's own look an
+/// application could begin to listen, and would be called past its sidecar.
+fn heard(port: u16) -> Vec<Rule> {
+    let comment = "everything else that is heard, through the sidecar";
+    vec![
+        Rule { of: Match::Heard, verdict: Verdict::Redirect(port), comment },
+        Rule { of: Match::Tcp, verdict: Verdict::Refuse, comment: "nobody listens" },
+    ]
 }

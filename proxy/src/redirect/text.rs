@@ -17,6 +17,7 @@ pub fn rule(rule: &Rule) -> String {
     let verdict = match rule.verdict {
         Verdict::Pass => "accept".to_owned(),
         Verdict::Redirect(port) => format!("redirect to :{port}"),
+        Verdict::Refuse => "reject with tcp reset".to_owned(),
     };
     format!("{} {verdict} comment \"{}\"", of(&rule.of), rule.comment)
 }
@@ -38,6 +39,8 @@ fn of(of: &Match) -> String {
         Match::ToLoopback => format!("oifname \"{LOOPBACK}\""),
         Match::Ports(ports) => format!("tcp dport {}", ports::shown(ports)),
         Match::Tcp => "meta l4proto tcp".to_owned(),
+        // Bound to one address or to any: the condition holds for every socket that is found.
+        Match::Heard => "meta l4proto tcp socket wildcard <= 1".to_owned(),
     }
 }
 

@@ -71,6 +71,7 @@ fn root_connections_outlive_another_init() {
     let Some(pod) = pod("root_connections_outlive_another_init", &[]) else { return };
     let outbound = pod.pod.listen(address(OUTBOUND));
     let inbound = pod.pod.listen(address(INBOUND));
+    let _app = pod.pod.listen(at(POD[1], 80));
     let ways = [(&pod.pod, at(FAR[0], 80), &outbound), (&pod.node, at(POD[1], 80), &inbound)];
     let open = ways.map(|(from, to, listener)| {
         let stream = from.connect(APP, to).expect("a redirected connection is answered");

@@ -52,7 +52,7 @@ fn root_a_redirect_that_is_missing_is_found_out() {
 fn root_half_a_redirect_is_found_out() {
     let Some(pod) = bare_pod("root_half_a_redirect_is_found_out") else { return };
     for (change, root_finds, user_finds) in [
-        ("flush chain inet weft prerouting", "chain prerouting has 0 rules instead of 2", None),
+        ("flush chain inet weft prerouting", "chain prerouting has 0 rules instead of 3", None),
         ("insert rule inet weft output tcp dport 1 accept", "rule 1 of chain output is not", None),
         ("add rule inet weft output tcp dport 1 drop", "chain output has 4 rules instead of 3", None),
         ("flush chain inet weft output", "chain output has 0 rules", Some("192.0.2.1:80 did not come")),

@@ -13,9 +13,11 @@ fn any_rule() -> impl Strategy<Value = Rule> {
         any::<u32>().prop_map(Match::User),
         Just(Match::ToLoopback),
         Just(Match::Tcp),
+        Just(Match::Heard),
         (any::<u16>(), any::<u16>()).prop_map(|(a, b)| Match::Ports(a.min(b)..=a.max(b))),
     ];
-    let verdict = prop_oneof![Just(Verdict::Pass), any::<u16>().prop_map(Verdict::Redirect)];
+    let verdict =
+        prop_oneof![Just(Verdict::Pass), Just(Verdict::Refuse), any::<u16>().prop_map(Verdict::Redirect)];
     (of, verdict).prop_map(|(of, verdict)| Rule { of, verdict, comment: "" })
 }
 
@@ -36,12 +38,15 @@ fn a_skipped_port_is_of_tcp_alone() {
 #[test]
 fn what_differs_in_anything_is_foreign() {
     let mut writer = Writer::default();
-    let others: [(&str, &[(u16, u32)]); 5] = [
+    let others: [(&str, &[(u16, u32)]); 7] = [
         ("meta", &[(1, 2), (2, 16)]),
         ("meta", &[(1, 1), (2, 3)]),
         ("payload", &[(1, 1), (2, 2), (3, 0), (4, 2)]),
         // At random among the ports.
         ("redir", &[(1, 1), (2, 1), (3, 6)]),
+        // By the socket's mark; with an ICMP message.
+        ("socket", &[(1, 1), (2, 1)]),
+        ("reject", &[(1, 0), (2, 3)]),
         ("counter", &[]),
     ];
     for (name, values) in others {

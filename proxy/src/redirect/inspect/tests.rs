@@ -1,9 +1,14 @@
 use super::*;
-use crate::redirect::{arguments::Settings, netlink::messages, rules, transaction};
+use crate::redirect::{
+    arguments::Settings,
+    netlink::messages,
+    rules::{self, Unheard},
+    transaction,
+};
 
 /// What the kernel would tell after it took the transaction for `settings`: the very messages that made it.
 fn installed(settings: &Settings) -> Installed {
-    let transaction = transaction::install(&rules::chains(settings));
+    let transaction = transaction::install(&rules::chains(settings, Unheard::Refused));
     let mut installed = Installed::default();
     for message in messages(&transaction.bytes).unwrap() {
         match message.kind {
@@ -19,7 +24,7 @@ fn differences(change: impl FnOnce(&mut Installed)) -> Vec<String> {
     let settings = Settings { skip_inbound: "22".parse().unwrap(), ..Settings::default() };
     let mut installed = installed(&settings);
     change(&mut installed);
-    installed.differences(&rules::chains(&settings))
+    installed.differences(&rules::chains(&settings, Unheard::Refused))
 }
 
 #[test]
@@ -38,7 +43,7 @@ fn every_difference_is_named() {
         (|installed| drop(installed.chains.pop()), "no chain prerouting"),
         (|installed| installed.chains[0].priority = Some(0), "chain output is not `type nat hook output"),
         (|installed| installed.chains[1].policy = Some(0), "chain prerouting is not `type nat"),
-        (|installed| drop(installed.rules.pop()), "chain prerouting has 2 rules instead of 3"),
+        (|installed| drop(installed.rules.pop()), "chain prerouting has 3 rules instead of 4"),
         (|installed| installed.rules.push(("output".to_owned(), Vec::new())), "has 4 rules instead of 3"),
         (|installed| installed.rules.swap(0, 1), "rule 1 of chain output is not `meta skuid 2112 accept"),
         (
@@ -62,6 +67,14 @@ fn other_settings_are_a_difference() {
         Settings { skip_inbound: "4143".parse().unwrap(), ..Settings::default() },
     ];
     for other in others {
-        assert_eq!(installed.differences(&rules::chains(&other)).len(), 1, "{other:?}");
+        assert_eq!(installed.differences(&rules::chains(&other, Unheard::Refused)).len(), 1, "{other:?}");
     }
+}
+
+#[test]
+fn what_older_kernels_are_given_is_another_redirect() {
+    let settings = Settings::default();
+    let installed = installed(&settings);
+    let older = installed.differences(&rules::chains(&settings, Unheard::Redirected));
+    assert!(older.len() == 1 && older[0].contains("`meta l4proto tcp redirect to :4143"), "{older:?}");
 }

@@ -3,7 +3,7 @@ use crate::redirect::{arguments, rules};
 
 fn shown(line: &str) -> String {
     let (_, settings) = arguments::parse(&line.split_whitespace().collect::<Vec<_>>()).unwrap();
-    table(&rules::chains(&settings))
+    table(&rules::chains(&settings, rules::Unheard::Refused))
 }
 
 #[test]
@@ -19,7 +19,8 @@ fn the_default_redirect_reads_like_this() {
 	chain prerouting {
 		type nat hook prerouting priority -100; policy accept;
 		tcp dport 4191 accept comment "metrics and health of the sidecar"
-		meta l4proto tcp redirect to :4143 comment "everything else through the sidecar"
+		meta l4proto tcp socket wildcard <= 1 redirect to :4143 comment "everything else that is heard, through the sidecar"
+		meta l4proto tcp reject with tcp reset comment "nobody listens"
 	}
 }
 "#;
@@ -43,7 +44,8 @@ fn every_choice_is_in_the_rules() {
 		type nat hook prerouting priority -100; policy accept;
 		tcp dport 4191 accept comment "metrics and health of the sidecar"
 		tcp dport 22 accept comment "skipped on demand"
-		meta l4proto tcp redirect to :5000 comment "everything else through the sidecar"
+		meta l4proto tcp socket wildcard <= 1 redirect to :5000 comment "everything else that is heard, through the sidecar"
+		meta l4proto tcp reject with tcp reset comment "nobody listens"
 	}
 }
 "#;

@@ -3,7 +3,7 @@ use crate::redirect::{arguments::Settings, netlink, rules};
 
 #[test]
 fn the_table_is_made_anew_between_begin_and_end() {
-    let chains = rules::chains(&Settings::default());
+    let chains = rules::chains(&Settings::default(), rules::Unheard::Refused);
     let transaction = install(&chains);
     let messages = netlink::messages(&transaction.bytes).unwrap();
     let kinds: Vec<u16> = messages.iter().map(|message| message.kind).collect();
@@ -20,7 +20,7 @@ fn the_table_is_made_anew_between_begin_and_end() {
 
 #[test]
 fn nothing_but_our_table_is_named() {
-    let transaction = install(&rules::chains(&Settings::default()));
+    let transaction = install(&rules::chains(&Settings::default(), rules::Unheard::Refused));
     for message in netlink::messages(&transaction.bytes).unwrap() {
         if message.kind == BEGIN || message.kind == END {
             continue;
@@ -38,7 +38,7 @@ fn the_longest_redirect_fits_into_one_message_to_the_kernel() {
         (0..64).map(|index| format!("{}-{}", 10_000 + index * 10, 10_005 + index * 10)).collect();
     let ports = ports.join(",").parse::<weft_api::ports::Ports>().unwrap();
     let settings = Settings { skip_inbound: ports.clone(), skip_outbound: ports, ..Settings::default() };
-    let bytes = install(&rules::chains(&settings)).bytes.len();
+    let bytes = install(&rules::chains(&settings, rules::Unheard::Refused)).bytes.len();
     // Half of what a socket may send by default (net.core.wmem_default).
     assert!(bytes < 106_496, "{bytes} bytes");
 }
