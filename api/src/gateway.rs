@@ -1,8 +1,12 @@
 //! `HTTPRoute` of the Gateway API, as far as a mesh reads it (GAMMA, GEP-1324): parents are Services.
 
-use serde::{Deserialize, Serialize, de::IgnoredAny};
+pub mod filter;
+
+use serde::{Deserialize, de::IgnoredAny};
 
 use crate::{Duration, circuit_breaker::Violation};
+
+pub use filter::Filter;
 
 /// API group of `HTTPRoute`.
 pub const GROUP: &str = "gateway.networking.k8s.io";
@@ -10,7 +14,7 @@ pub const GROUP: &str = "gateway.networking.k8s.io";
 pub const API_VERSION: &str = "gateway.networking.k8s.io/v1";
 
 /// `spec` of an `HTTPRoute`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct HttpRouteSpec {
     /// What it is attached to.
@@ -18,14 +22,12 @@ pub struct HttpRouteSpec {
     /// Its rules. Absent: one that matches everything and has no backend.
     pub rules: Vec<Rule>,
     /// Passed over: a mesh matches by the service's address, not by the host (GEP-1426).
-    #[serde(skip_serializing)]
     hostnames: IgnoredAny,
-    #[serde(skip_serializing)]
     use_default_gateways: IgnoredAny,
 }
 
 /// A parent of a route.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ParentRef {
     /// API group. Absent: that of `Gateway`; a Service's is empty.
@@ -35,45 +37,40 @@ pub struct ParentRef {
     #[serde(default = "gateway_kind")]
     pub kind: String,
     /// Namespace. Absent: that of the route.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub namespace: Option<String>,
     /// Name.
     pub name: String,
     /// Name of the service's port.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub section_name: Option<String>,
     /// Number of the service's port. Absent, and no section name: all ports.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub port: Option<u16>,
 }
 
 /// Where the requests that match go.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Rule {
     /// Name, for policies that attach to it.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// A request matches if it fits any of these. None: every request.
     pub matches: Vec<Match>,
     /// Who answers, by weight.
     pub backend_refs: Vec<BackendRef>,
     /// How long an answer may take.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub timeouts: Option<Timeouts>,
     /// What is tried again (GEP-1731).
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub retry: Option<RouteRetry>,
-    /// What would change requests or answers: nothing that Weft carries yet, so only counted.
-    #[serde(skip_serializing)]
-    pub filters: Vec<IgnoredAny>,
+    /// What is done with requests and answers besides.
+    pub filters: Vec<Filter>,
     /// Sticky sessions: not carried yet.
-    #[serde(skip_serializing)]
     pub session_persistence: Option<IgnoredAny>,
 }
 
 /// What a request must fit: all that is said.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Match {
     /// Path. Absent: any.
@@ -83,12 +80,11 @@ pub struct Match {
     /// Query parameters, all of them.
     pub query_params: Vec<ValueMatch>,
     /// Method. Absent: any.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub method: Option<Method>,
 }
 
 /// A condition on the path.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct PathMatch {
     /// How `value` is compared.
@@ -105,7 +101,7 @@ impl Default for PathMatch {
 }
 
 /// How paths are compared.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 pub enum PathMatchKind {
     /// The same path.
     Exact,
@@ -117,7 +113,7 @@ pub enum PathMatchKind {
 }
 
 /// A condition on a header or a query parameter.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ValueMatch {
     /// How `value` is compared.
@@ -130,7 +126,7 @@ pub struct ValueMatch {
 }
 
 /// How values are compared.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 pub enum ValueMatchKind {
     /// The same value.
     #[default]
@@ -140,7 +136,7 @@ pub enum ValueMatchKind {
 }
 
 /// A method of HTTP, as the Gateway API lists them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum Method {
     /// `GET`.
@@ -181,7 +177,7 @@ impl Method {
 }
 
 /// A backend of a rule.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct BackendRef {
     /// API group. Absent: that of `Service`, which is empty.
@@ -193,42 +189,38 @@ pub struct BackendRef {
     /// Name.
     pub name: String,
     /// Namespace. Absent: that of the route.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub namespace: Option<String>,
     /// Number of the service's port. A Service needs one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub port: Option<u16>,
     /// Share of the requests, in relation to the other backends. Default 1; 0 = none. At most 1,000,000.
     #[serde(default = "one")]
     pub weight: u32,
-    /// As in a rule.
-    #[serde(default, skip_serializing)]
-    pub filters: Vec<IgnoredAny>,
+    /// As in a rule, for what this backend takes. Only edits of headers.
+    #[serde(default)]
+    pub filters: Vec<Filter>,
 }
 
 /// Timeouts of a rule (GEP-1742); 0 s = none.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Timeouts {
     /// For the whole request, retries included.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub request: Option<Duration>,
     /// For each try.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub backend_request: Option<Duration>,
 }
 
 /// Retries of a rule (GEP-1731).
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct RouteRetry {
     /// Status codes that are tried again, within 400-599.
     pub codes: Vec<u16>,
     /// Retries after the first try. Absent: the default of `RetryPolicy`.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub attempts: Option<u32>,
     /// Pause before the first retry, at most.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub backoff: Option<Duration>,
 }
 
@@ -243,19 +235,8 @@ impl HttpRouteSpec {
 
     /// What the Gateway API knows and Weft does not carry yet: the fields, by their paths below `spec`.
     pub fn unsupported(&self) -> Vec<String> {
-        let mut fields = Vec::new();
-        for (index, rule) in self.rules.iter().enumerate() {
-            if !rule.filters.is_empty() {
-                fields.push(format!("rules[{index}].filters"));
-            }
-            if rule.session_persistence.is_some() {
-                fields.push(format!("rules[{index}].sessionPersistence"));
-            }
-            for (backend, _) in rule.backend_refs.iter().enumerate().filter(|(_, b)| !b.filters.is_empty()) {
-                fields.push(format!("rules[{index}].backendRefs[{backend}].filters"));
-            }
-        }
-        fields
+        let rules = self.rules.iter().enumerate();
+        rules.flat_map(|(index, rule)| rule.unsupported(&format!("rules[{index}]"))).collect()
     }
 }
 
@@ -276,7 +257,9 @@ impl Rule {
                     format!("is {}; it must be within 0 to 1000000", backend.weight),
                 ));
             }
+            filter::validate(&backend.filters, &format!("{at}.backendRefs[{index}].filters"))?;
         }
+        self.validate_filters(at)?;
         if let Some(Timeouts { request: Some(request), backend_request: Some(each) }) = self.timeouts
             && !request.is_zero()
             && each > request
@@ -296,6 +279,42 @@ impl Rule {
             return Err(Violation::new(field, format!("is {attempts}; it must be within 0 to 5")));
         }
         Ok(())
+    }
+
+    fn validate_filters(&self, at: &str) -> Result<(), Violation> {
+        filter::validate(&self.filters, &format!("{at}.filters"))?;
+        let redirects = self.filters.iter().any(|filter| matches!(filter, Filter::RequestRedirect(_)));
+        if redirects && !self.backend_refs.is_empty() {
+            let rule = "must be empty: the rule has a RequestRedirect, so that no backend is asked";
+            return Err(Violation::new(format!("{at}.backendRefs"), rule));
+        }
+        // A rule without a match is one with the prefix `/`.
+        let one_prefix = match self.matches.as_slice() {
+            [] => true,
+            [only] => only.path.kind == PathMatchKind::PathPrefix,
+            _ => false,
+        };
+        match filter::of_prefix(&self.filters).filter(|_| !one_prefix) {
+            None => Ok(()),
+            Some(field) => {
+                let rule =
+                    "is ReplacePrefixMatch, for which the rule must have one match, and a PathPrefix in it";
+                Err(Violation::new(format!("{at}.{field}"), rule))
+            }
+        }
+    }
+
+    fn unsupported(&self, at: &str) -> Vec<String> {
+        let own = self.filters.iter().enumerate().filter(|(_, filter)| **filter == Filter::Unsupported);
+        let mut fields: Vec<_> = own.map(|(index, _)| format!("{at}.filters[{index}]")).collect();
+        for (backend, BackendRef { filters, .. }) in self.backend_refs.iter().enumerate() {
+            let others = filters.iter().enumerate().filter(|(_, filter)| !filter.is_of_backends());
+            fields.extend(others.map(|(index, _)| format!("{at}.backendRefs[{backend}].filters[{index}]")));
+        }
+        if self.session_persistence.is_some() {
+            fields.push(format!("{at}.sessionPersistence"));
+        }
+        fields
     }
 }
 

@@ -40,6 +40,8 @@ pub const ALPN_MESH_TCP: &[u8] = b"weft-tcp";
 /// ALPN of the configuration stream.
 pub const ALPN_XDS: &[u8] = b"h2";
 
+/// What the names of all headers begin with that are the mesh's own.
+pub const HEADER_PREFIX: &str = "x-weft-";
 /// Response header that names the stage of the mesh which answered instead of the application.
 pub const HEADER_FAULT: &str = "x-weft-fault";
 /// Response header on a canned answer; its value is the cause (`open` or `failure`).

@@ -21,9 +21,9 @@ use crate::{
     cluster::Cluster,
     guard::Guard,
     http::serve::Version,
-    resource::{Action, GuardSpec, Listener, RouteSpec, Routes, ServiceSpec},
+    resource::{Action, BackendSpec, GuardSpec, Listener, RouteSpec, Routes, ServiceSpec},
     retry::{self, budget::Budget},
-    route::{self, Backends, Forward, Route, Table},
+    route::{self, Backend, Backends, Forward, Route, Table},
     snapshot::{Destination, Opaque, Service, Snapshot},
     telemetry::requests::Family,
     upstream::{Mesh, Peer},
@@ -142,22 +142,32 @@ impl Compiler {
         now: Instant,
     ) -> Arc<Table> {
         let mut budgets = Vec::new();
-        let routes = specs.0.iter().map(|RouteSpec { name: route, matches, action }| {
+        let routes = specs.0.iter().map(|RouteSpec { name: route, matches, edits, action }| {
             let action = match action {
                 Action::Respond(status) => route::Action::Respond(*status),
-                Action::Forward { clusters: weighted, timeout, retry, guard } => {
-                    let backend =
-                        |(weight, name): &(u32, Arc<str>)| (*weight, self.cluster(name, held, clusters, now));
-                    let backends = Backends::new(weighted.iter().map(backend).collect());
+                Action::Redirect(redirect) => route::Action::Redirect(redirect.clone()),
+                Action::Forward { clusters: sharing, rewrite, timeout, retry, guard } => {
+                    let backend = |spec: &BackendSpec| Backend {
+                        weight: spec.weight,
+                        cluster: self.cluster(&spec.cluster, held, clusters, now),
+                        edits: spec.edits.clone(),
+                    };
+                    let backends = Backends::new(sharing.iter().map(backend).collect());
                     let retry = retry.as_ref().map(|policy| {
                         retry::Rule::new(policy, self.budget(name, policy.budget, &mut budgets, now))
                     });
                     let guard = guard.as_ref().map(|guard| self.guard(route, guard, now));
-                    route::Action::Forward(Forward { guard, backends, timeout: *timeout, retry })
+                    let rewrite = rewrite.clone();
+                    route::Action::Forward(Forward { guard, rewrite, backends, timeout: *timeout, retry })
                 }
             };
-            let requests = self.requests.series([name, route]);
-            Arc::new(Route { name: Arc::clone(route), matches: matches.clone(), action, requests })
+            Arc::new(Route {
+                name: Arc::clone(route),
+                matches: matches.clone(),
+                edits: edits.clone(),
+                action,
+                requests: self.requests.series([name, route]),
+            })
         });
         let routes = routes.collect();
         let budgets = budgets.into_iter().map(|(_, budget)| budget).collect();

@@ -39,7 +39,7 @@ use crate::{
         serve::Version,
     },
     retry::Decision,
-    route::{Action, Forward, Table},
+    route::{Action, Backend, Forward, HeaderEdits, Route, Table},
     snapshot::{Destination, Snapshot},
     telemetry::Direction,
     upgrade::Upgrade,
@@ -53,6 +53,8 @@ pub use redirected::leave;
 const ELSEWHERE_MAX: u32 = 2;
 /// So much of a body is kept for them where no policy says how much: most calls of gRPC, and no upload.
 const ELSEWHERE_BODY_BYTES_MAX: usize = 16 * 1024;
+/// Of responses that no backend gave.
+static NO_EDITS: HeaderEdits = HeaderEdits { remove: Vec::new(), put: Vec::new() };
 /// A first request or connection waits so long for the configuration of its destination.
 const CONFIGURATION_WAIT: Duration = Duration::from_secs(1);
 
@@ -65,8 +67,12 @@ pub async fn respond(
     let (mut request, body) = request.into_parts();
     let mut exchange = Exchange::begin(worker, Direction::Outbound, &request);
     let upgrade = Upgrade::wanted(&mut request);
-    match forward(worker, target, &mut exchange, &mut request, body, upgrade.as_ref()).await {
-        Ok(Answer::Upstream(response, held)) => {
+    let route = match route(worker, target, &mut exchange, &request).await {
+        Ok(route) => route,
+        Err(fault) => return refuse(exchange, fault),
+    };
+    match answer(worker, &route, &mut exchange, &mut request, body, upgrade.as_ref()).await {
+        Ok(Answer::Upstream { response, held, backend }) => {
             let (mut response, body) = response.into_parts();
             let held = match upgrade {
                 Some(upgrade) if response.status == StatusCode::SWITCHING_PROTOCOLS => {
@@ -80,16 +86,24 @@ pub async fn respond(
                     Some(held)
                 }
             };
+            // Stripped before, or else an upstream could nominate what the edits add.
+            backend.apply(&mut response.headers);
+            route.edits.response.apply(&mut response.headers);
             mark(&mut response.headers, &exchange);
             exchange.respond(response.status, held);
             Response::from_parts(response, Watched::upstream(body, exchange))
         }
-        Ok(Answer::Local(response)) => local(exchange, response),
-        Err(fault) => {
-            exchange.fault = Some(fault);
-            local(exchange, fault.response().map(|text| Bytes::from_static(text.as_bytes())))
+        Ok(Answer::Local(mut response)) => {
+            route.edits.response.apply(response.headers_mut());
+            local(exchange, response)
         }
+        Err(fault) => refuse(exchange, fault),
     }
+}
+
+fn refuse(mut exchange: Exchange, fault: Fault) -> Response<Watched<Exchange>> {
+    exchange.fault = Some(fault);
+    local(exchange, fault.response().map(|text| Bytes::from_static(text.as_bytes())))
 }
 
 /// Says of a response that failed for good that this hop has had its chance to retry.
@@ -107,28 +121,44 @@ fn local(mut exchange: Exchange, mut response: Response<Bytes>) -> Response<Watc
 
 /// What the caller gets.
 #[expect(clippy::large_enum_variant, reason = "made once per request, where a box would cost an allocation")]
-enum Answer {
-    Upstream(Response<Incoming>, Held),
+enum Answer<'r> {
+    /// A response, what it holds, and what becomes of its headers by the backend that gave it.
+    Upstream {
+        response: Response<Incoming>,
+        held: Held,
+        backend: &'r HeaderEdits,
+    },
     Local(Response<Bytes>),
 }
 
-async fn forward(
+/// The route that takes the request.
+async fn route(
     worker: &Rc<Worker>,
     target: &str,
+    exchange: &mut Exchange,
+    request: &Parts,
+) -> Result<Arc<Route>, Fault> {
+    let table = destination(worker, target).await?;
+    exchange.destination = Some(Arc::clone(&table.name));
+    headers::check_method(&request.method)?;
+    let Some(route) = table.find(request) else {
+        exchange.requests = Some(worker.shared.telemetry.client.series([&table.name, ""]));
+        return Err(Fault::NoRoute);
+    };
+    exchange.route = Some(Arc::clone(&route.name));
+    exchange.requests = Some(Arc::clone(&route.requests));
+    Ok(Arc::clone(route))
+}
+
+/// Does what the route says.
+async fn answer<'r>(
+    worker: &Rc<Worker>,
+    route: &'r Route,
     exchange: &mut Exchange,
     request: &mut Parts,
     body: Incoming,
     upgrade: Option<&Upgrade>,
-) -> Result<Answer, Fault> {
-    let table = destination(worker, target).await?;
-    exchange.destination = Some(Arc::clone(&table.name));
-    headers::check_method(&request.method)?;
-    let route = table.find(request).cloned().ok_or(Fault::NoRoute);
-    let route = route.inspect_err(|_| {
-        exchange.requests = Some(worker.shared.telemetry.client.series([&table.name, ""]));
-    })?;
-    exchange.route = Some(Arc::clone(&route.name));
-    exchange.requests = Some(Arc::clone(&route.requests));
+) -> Result<Answer<'r>, Fault> {
     match &route.action {
         Action::Respond(status) => {
             let mut response =
@@ -137,10 +167,27 @@ async fn forward(
             exchange.fault = Some(Fault::BackendMissing);
             Ok(Answer::Local(response))
         }
+        Action::Redirect(redirect) => {
+            let authority = headers::authority(request)?;
+            let response = redirect.response(request, &authority, &route.matches.path);
+            response.map(Answer::Local).map_err(|_| Fault::BadRequest)
+        }
         Action::Forward(forward) => {
+            edit(route, forward, request)?;
             Tries { upgrade, ..Tries::new(worker, forward, exchange, request, body) }.run().await
         }
     }
+}
+
+/// Makes of a request what the route says that it be from here on.
+fn edit(route: &Route, forward: &Forward, request: &mut Parts) -> Result<(), Fault> {
+    let edits = &route.edits.request;
+    if !edits.is_empty() {
+        // Stripped before, or else a caller could nominate what the edits add.
+        headers::strip_hop_by_hop(&mut request.headers)?;
+        edits.apply(&mut request.headers);
+    }
+    forward.rewrite.apply(request, &route.matches.path).map_err(|_| Fault::BadRequest)
 }
 
 /// The routes of the listener's target, as soon as they are known.
@@ -160,9 +207,9 @@ async fn destination(worker: &Rc<Worker>, target: &str) -> Result<Arc<Table>, Fa
 }
 
 /// The tries of one request.
-struct Tries<'a> {
+struct Tries<'a, 'r> {
     worker: &'a Rc<Worker>,
-    forward: &'a Forward,
+    forward: &'r Forward,
     exchange: &'a mut Exchange,
     request: &'a Parts,
     upgrade: Option<&'a Upgrade>,
@@ -177,24 +224,28 @@ struct Tries<'a> {
 }
 
 /// How one try ended.
-struct Try {
+struct Try<'r> {
     result: Result<(Response<Incoming>, Held), Fault>,
     verdict: Verdict,
-    cluster: Option<Arc<Cluster>>,
+    backend: Option<&'r Backend>,
 }
 
-impl Try {
+impl<'r> Try<'r> {
     /// Refused before anything was sent: no sample for a breaker, and no reason to try again.
-    fn refused(fault: Fault, cluster: Option<Arc<Cluster>>) -> Self {
+    fn refused(fault: Fault, backend: Option<&'r Backend>) -> Self {
         let verdict = Verdict { outcome: Outcome::Ignored, retryable: Retryable::Never };
-        Self { result: Err(fault), verdict, cluster }
+        Self { result: Err(fault), verdict, backend }
+    }
+
+    fn cluster(&self) -> Option<&'r Arc<Cluster>> {
+        self.backend.and_then(|backend| backend.cluster.as_ref())
     }
 }
 
-impl<'a> Tries<'a> {
+impl<'a, 'r> Tries<'a, 'r> {
     fn new(
         worker: &'a Rc<Worker>,
-        forward: &'a Forward,
+        forward: &'r Forward,
         exchange: &'a mut Exchange,
         request: &'a mut Parts,
         body: Incoming,
@@ -225,11 +276,11 @@ impl<'a> Tries<'a> {
     }
 
     /// The retry rule, unless somebody before has retried this very request: retries must not multiply over hops.
-    fn rule(&self) -> Option<&'a crate::retry::Rule> {
+    fn rule(&self) -> Option<&'r crate::retry::Rule> {
         self.forward.retry.as_ref().filter(|_| self.earlier == 0)
     }
 
-    async fn run(mut self) -> Result<Answer, Fault> {
+    async fn run(mut self) -> Result<Answer<'r>, Fault> {
         loop {
             self.exchange.tries += 1;
             let tried = self.once().await;
@@ -243,7 +294,7 @@ impl<'a> Tries<'a> {
     }
 
     /// The pause before another try, if there is to be one.
-    fn pause(&mut self, tried: &Try) -> Option<Duration> {
+    fn pause(&mut self, tried: &Try<'_>) -> Option<Duration> {
         if !self.kept.as_ref().is_none_or(|kept| kept.borrow().can_replay()) {
             return None;
         }
@@ -253,7 +304,7 @@ impl<'a> Tries<'a> {
     }
 
     /// The pause before a retry, as the policy has it.
-    fn retry(&mut self, tried: &Try, left: Option<Duration>, now: Instant) -> Option<Duration> {
+    fn retry(&mut self, tried: &Try<'_>, left: Option<Duration>, now: Instant) -> Option<Duration> {
         let rule = self.rule()?;
         let (method, tries) = (&self.request.method, self.exchange.tries - self.elsewhere);
         let random = &mut *self.worker.random.borrow_mut();
@@ -265,8 +316,8 @@ impl<'a> Tries<'a> {
 
     /// No pause at all: a request that nobody has processed goes on to another endpoint, with or without a policy. So
     /// pods come and go unnoticed; that repeats nothing, and where all endpoints are gone it ends soon.
-    fn go_elsewhere(&mut self, tried: &Try, left: Option<Duration>, now: Instant) -> Option<Duration> {
-        let cluster = tried.cluster.as_ref()?;
+    fn go_elsewhere(&mut self, tried: &Try<'_>, left: Option<Duration>, now: Instant) -> Option<Duration> {
+        let cluster = tried.cluster()?;
         let may_go = tried.verdict.retryable == Retryable::Always
             && self.elsewhere < ELSEWHERE_MAX
             && left.is_none_or(|left| !left.is_zero())
@@ -278,7 +329,7 @@ impl<'a> Tries<'a> {
     }
 
     /// What the caller gets of the last try: its response, a canned one, or the fault.
-    fn answer(self, tried: Try) -> Result<Answer, Fault> {
+    fn answer(self, tried: Try<'r>) -> Result<Answer<'r>, Fault> {
         let failed = !matches!(tried.verdict.outcome, Outcome::Success);
         let cause = match &tried.result {
             Err(Fault::BreakerOpen { .. }) => Some(FallbackCause::Open),
@@ -289,7 +340,7 @@ impl<'a> Tries<'a> {
             _ => None,
         };
         // The nearest to the caller that gives one.
-        let guards = self.forward.guard.iter().chain(tried.cluster.iter().map(|cluster| &cluster.guard));
+        let guards = self.forward.guard.iter().chain(tried.cluster().map(|cluster| &cluster.guard));
         let canned = cause.and_then(|cause| {
             guards.map(|guard| guard.fall_back(cause)).find_map(|answer| Some((cause, answer?)))
         });
@@ -302,26 +353,31 @@ impl<'a> Tries<'a> {
             self.exchange.given_up = true;
             self.worker.shared.setbacks.note(Instant::now());
         }
-        tried.result.map(|(response, held)| Answer::Upstream(response, held))
+        let backend = tried.backend.map_or(&NO_EDITS, |backend| &backend.edits.response);
+        tried.result.map(|(response, held)| Answer::Upstream { response, held, backend })
     }
 
-    async fn once(&mut self) -> Try {
-        let picked = self.forward.backends.pick(&mut *self.worker.random.borrow_mut()).cloned();
-        let Some(cluster) = picked else { return Try::refused(Fault::BackendMissing, None) };
+    async fn once(&mut self) -> Try<'r> {
+        let forward = self.forward;
+        let picked = forward.backends.pick(&mut *self.worker.random.borrow_mut());
+        let Some((backend, cluster)) = picked.and_then(|backend| Some((backend, backend.cluster.as_ref()?)))
+        else {
+            return Try::refused(Fault::BackendMissing, None);
+        };
         if self.deadline.is_some_and(|deadline| deadline <= Instant::now()) {
-            return Try::refused(Fault::DeadlineExceeded, Some(cluster));
+            return Try::refused(Fault::DeadlineExceeded, Some(backend));
         }
-        let mut admission = match self.admit(&cluster) {
+        let mut admission = match self.admit(cluster) {
             Ok(admission) => admission,
-            Err(fault) => return Try::refused(fault, Some(cluster)),
+            Err(fault) => return Try::refused(fault, Some(backend)),
         };
         let peer = Arc::clone(&admission.endpoint.peer);
         self.exchange.address = Some(peer.address);
         self.exchange.tls = peer.mesh.is_some();
         self.exchange.peer = peer.identity().cloned();
-        let request = match self.request(&admission) {
+        let request = match self.request(&admission, &backend.edits.request) {
             Ok(request) => request,
-            Err(fault) => return Try::refused(fault, Some(cluster)),
+            Err(fault) => return Try::refused(fault, Some(backend)),
         };
         let (pools, limits) = (&self.worker.pools, &cluster.guard.limits);
         let sending = match self.upgrade {
@@ -372,7 +428,7 @@ impl<'a> Tries<'a> {
                 Err(fault.unwrap_or(Fault::UpstreamReset))
             }
         };
-        Try { result, verdict, cluster: Some(cluster) }
+        Try { result, verdict, backend: Some(backend) }
     }
 
     /// Guard of the route, guard of the backend, endpoint with its breaker: in this order, so that an open breaker costs
@@ -388,12 +444,13 @@ impl<'a> Tries<'a> {
     }
 
     /// The request as this try sends it.
-    fn request(&self, admission: &Admission) -> Result<Request<RequestBody>, Fault> {
+    fn request(&self, admission: &Admission, edits: &HeaderEdits) -> Result<Request<RequestBody>, Fault> {
         let body =
             self.kept.as_ref().map_or(RequestBody::Empty, |kept| RequestBody::Replay(Replay::start(kept)));
         let mut parts = self.request.clone();
         let version = self.upgrade.map_or(admission.endpoint.peer.version, |_| Version::Http1);
         headers::prepare(&mut parts, version)?;
+        edits.apply(&mut parts.headers);
         if let Some(upgrade) = self.upgrade {
             upgrade.ask(&mut parts.headers);
         }

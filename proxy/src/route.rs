@@ -1,6 +1,11 @@
 //! Which rule of the service takes a request, and which backend. Rules stand in the order of precedence that the
 //! control plane gave them (Gateway API, HTTPRouteRule), so the first that matches wins.
 
+// What a route does with requests and responses besides.
+mod edits;
+mod redirect;
+mod rewrite;
+
 use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use http::{HeaderName, Method, request::Parts};
@@ -14,6 +19,10 @@ use crate::{
     retry::{self, budget::Budget},
     telemetry::requests::Series,
 };
+
+pub use edits::{Edits, HeaderEdits, Put};
+pub use redirect::Redirect;
+pub use rewrite::{PathRewrite, Rewrite};
 
 /// The rules of one service port.
 pub struct Table {
@@ -31,6 +40,8 @@ pub struct Route {
     pub name: Arc<str>,
     /// What it takes.
     pub matches: Match,
+    /// What becomes of headers on either way.
+    pub edits: Edits,
     /// What it does.
     pub action: Action,
     /// Where its requests are counted.
@@ -41,6 +52,8 @@ pub struct Route {
 pub enum Action {
     /// Sends it on.
     Forward(Forward),
+    /// Sends the caller elsewhere.
+    Redirect(Redirect),
     /// Answers it with a status: a rule without a valid backend.
     Respond(http::StatusCode),
 }
@@ -49,6 +62,8 @@ pub enum Action {
 pub struct Forward {
     /// What stands before the route itself, if a policy is attached to it.
     pub guard: Option<Arc<Guard>>,
+    /// What requests are called from here on.
+    pub rewrite: Rewrite,
     /// Backends and their weights.
     pub backends: Backends,
     /// For response headers, retries included. `None` = no limit.
@@ -59,8 +74,18 @@ pub struct Forward {
 
 /// Weighted backends.
 pub struct Backends {
-    list: Vec<(u32, Option<Arc<Cluster>>)>,
+    list: Vec<Backend>,
     total: u64,
+}
+
+/// One of them.
+pub struct Backend {
+    /// Its share of the requests, in relation to the others.
+    pub weight: u32,
+    /// `None` = it does not exist: its share of the requests fails.
+    pub cluster: Option<Arc<Cluster>>,
+    /// What becomes of the headers of what it takes.
+    pub edits: Edits,
 }
 
 /// All that a rule asks of a request; what is empty asks nothing.
@@ -98,11 +123,16 @@ pub enum Text {
     Regex(Regex),
 }
 
-/// A regular expression that must take the whole text, with a bound on the memory that compiling it may need.
+/// A regular expression, with a bound on the memory that compiling it may need.
 ///
 /// The engine takes time linear in the text, as `regex` does, in a fraction of its size; it knows no Unicode classes.
+pub fn expression(pattern: &str) -> Result<Regex, regex_lite::Error> {
+    RegexBuilder::new(pattern).size_limit(names::EXPRESSION_BYTES_MAX).build()
+}
+
+/// A regular expression that must take the whole text.
 pub fn whole(pattern: &str) -> Result<Regex, regex_lite::Error> {
-    RegexBuilder::new(&format!("^(?:{pattern})$")).size_limit(names::EXPRESSION_BYTES_MAX).build()
+    expression(&format!("^(?:{pattern})$"))
 }
 
 impl Table {
@@ -113,7 +143,9 @@ impl Table {
 
     /// Every backend that exists.
     pub fn clusters(&self) -> impl Iterator<Item = &Arc<Cluster>> {
-        self.forwards().flat_map(|forward| &forward.backends.list).filter_map(|(_, cluster)| cluster.as_ref())
+        self.forwards()
+            .flat_map(|forward| &forward.backends.list)
+            .filter_map(|backend| backend.cluster.as_ref())
     }
 
     /// What stands before single routes.
@@ -124,7 +156,7 @@ impl Table {
     fn forwards(&self) -> impl Iterator<Item = &Forward> {
         self.routes.iter().filter_map(|route| match &route.action {
             Action::Forward(forward) => Some(forward),
-            Action::Respond(_) => None,
+            Action::Redirect(_) | Action::Respond(_) => None,
         })
     }
 }
@@ -175,6 +207,16 @@ impl Path {
             Self::Regex(regex) => regex.is_match(path),
         }
     }
+
+    /// What of `path`, which this has taken, comes after what was asked for. An expression asks for the whole.
+    fn after<'a>(&self, path: &'a str) -> &'a str {
+        let prefix = match self {
+            Self::Segments(prefix) if prefix.is_empty() => "/",
+            Self::Segments(prefix) | Self::Prefix(prefix) => prefix,
+            Self::Exact(_) | Self::Regex(_) => return "",
+        };
+        path.strip_prefix(prefix).unwrap_or_default()
+    }
 }
 
 impl Text {
@@ -187,25 +229,25 @@ impl Text {
 }
 
 impl Backends {
-    /// `None` stands for a backend that does not exist: its share of the requests fails.
-    pub fn new(list: Vec<(u32, Option<Arc<Cluster>>)>) -> Self {
-        let total = list.iter().map(|(weight, _)| u64::from(*weight)).sum();
+    /// Of these.
+    pub fn new(list: Vec<Backend>) -> Self {
+        let total = list.iter().map(|backend| u64::from(backend.weight)).sum();
         Self { list, total }
     }
 
-    /// One of them by weight; `None` if it does not exist, or if all weights are 0.
-    pub fn pick(&self, random: &mut impl Rng) -> Option<&Arc<Cluster>> {
-        if let [(weight, cluster)] = self.list.as_slice() {
-            return cluster.as_ref().filter(|_| *weight > 0);
+    /// One of them by weight; `None` if all weights are 0.
+    pub fn pick(&self, random: &mut impl Rng) -> Option<&Backend> {
+        if let [only] = self.list.as_slice() {
+            return Some(only).filter(|only| only.weight > 0);
         }
         if self.total == 0 {
             return None;
         }
         let mut at = random.random_range(0..self.total);
-        for (weight, cluster) in &self.list {
-            match at.checked_sub(u64::from(*weight)) {
+        for backend in &self.list {
+            match at.checked_sub(u64::from(backend.weight)) {
                 Some(rest) => at = rest,
-                None => return cluster.as_ref(),
+                None => return Some(backend),
             }
         }
         None

@@ -58,6 +58,11 @@ pub mod envoy {
         }
         pub mod filters {
             pub mod http {
+                pub mod cors {
+                    pub mod v3 {
+                        include!("generated/envoy.extensions.filters.http.cors.v3.rs");
+                    }
+                }
                 pub mod router {
                     pub mod v3 {
                         include!("generated/envoy.extensions.filters.http.router.v3.rs");
@@ -100,6 +105,9 @@ pub mod envoy {
         }
     }
     pub mod r#type {
+        pub mod v3 {
+            include!("generated/envoy.r#type.v3.rs");
+        }
         pub mod matcher {
             pub mod v3 {
                 include!("generated/envoy.r#type.matcher.v3.rs");

@@ -28,7 +28,7 @@ pub use generated::{
         },
         extensions::{
             filters::{
-                http::router::v3 as router,
+                http::{cors::v3 as cors, router::v3 as router},
                 network::{
                     http_connection_manager::v3 as http_connection_manager, tcp_proxy::v3 as tcp_proxy,
                 },
@@ -41,7 +41,7 @@ pub use generated::{
             upstreams::http::v3 as upstream_http,
         },
         service::discovery::v3 as discovery,
-        r#type::matcher::v3 as matcher,
+        r#type::{matcher::v3 as matcher, v3 as percent},
     },
     google::{protobuf, rpc},
 };

@@ -10,19 +10,22 @@ use prost::Message;
 use weft_xds::{
     cluster::{Cluster, cluster},
     core::{
-        Address, AggregatedConfigSource, ConfigSource, DataSource, Metadata, Node, SocketAddress, address,
-        config_source, data_source, socket_address,
+        Address, AggregatedConfigSource, ConfigSource, DataSource, HeaderValue, HeaderValueOption, Metadata,
+        Node, RuntimeFractionalPercent, SocketAddress, address, config_source, data_source,
+        header_value_option, socket_address,
     },
+    cors::CorsPolicy,
     discovery::{DeltaDiscoveryRequest, DeltaDiscoveryResponse, Resource},
     endpoint::{Endpoint, LbEndpoint, lb_endpoint},
     http_connection_manager::{HttpConnectionManager, Rds, http_connection_manager},
     listener::{ApiListener, FilterChain, FilterChainMatch, Listener},
-    matcher::{RegexMatcher, StringMatcher, string_matcher},
+    matcher::{RegexMatchAndSubstitute, RegexMatcher, StringMatcher, string_matcher},
+    percent::{FractionalPercent, fractional_percent},
     protobuf::{Any, Duration, Struct, Value, value::Kind},
     route::{
-        HeaderMatcher, QueryParameterMatcher, RetryPolicy, Route, RouteAction, RouteMatch, WeightedCluster,
-        header_matcher, query_parameter_matcher, retry_policy, route, route_action, route_match,
-        weighted_cluster,
+        FilterConfig, HeaderMatcher, QueryParameterMatcher, RedirectAction, RetryPolicy, Route, RouteAction,
+        RouteMatch, WeightedCluster, header_matcher, query_parameter_matcher, redirect_action, retry_policy,
+        route, route_action, route_match, weighted_cluster,
     },
     rpc::Status,
     tls::{CertificateValidationContext, DownstreamTlsContext, Secret, TlsCertificate, secret},
@@ -167,13 +170,15 @@ fn routes() {
             max_interval: Some(Duration::default()),
         }),
     };
-    let cluster = weighted_cluster::ClusterWeight { name: "c".to_owned(), weight: Some(9) };
+    let cluster =
+        weighted_cluster::ClusterWeight { name: "c".to_owned(), weight: Some(9), ..Default::default() };
     let action = RouteAction {
         timeout: Some(Duration { seconds: 3, nanos: 0 }),
         retry_policy: Some(retry_policy),
         cluster_specifier: Some(route_action::ClusterSpecifier::WeightedClusters(WeightedCluster {
             clusters: vec![cluster],
         })),
+        ..Default::default()
     };
     let fields = Struct { fields: [("f".to_owned(), Value { kind: Some(Kind::BoolValue(true)) })].into() };
     let message = Route {
@@ -186,6 +191,7 @@ fn routes() {
         action: Some(route::Action::Route(action)),
         metadata: Some(Metadata { filter_metadata: [("weft.dev".to_owned(), fields)].into() }),
         name: "r".to_owned(),
+        ..Default::default()
     };
 
     let regex = field(5, &field(2, b"x"));
@@ -204,6 +210,92 @@ fn routes() {
     let fields = field(1, &[field(1, b"f"), field(2, &varint(4, 1))].concat());
     let metadata = field(1, &[field(1, b"weft.dev"), field(2, &fields)].concat());
     check(&message, &[field(1, &condition), field(2, &action), field(4, &metadata), field(14, b"r")]);
+}
+
+#[test]
+fn what_routes_do_besides() {
+    let option = HeaderValueOption {
+        header: Some(HeaderValue { key: "k".to_owned(), value: "v".to_owned() }),
+        append_action: header_value_option::HeaderAppendAction::OverwriteIfExistsOrAdd.into(),
+    };
+    let option_bytes = [field(1, &[field(1, b"k"), field(2, b"v")].concat()), varint(3, 2)].concat();
+    let any = Any { type_url: "t".to_owned(), ..Default::default() };
+    let route = Route {
+        request_headers_to_add: vec![option.clone()],
+        response_headers_to_add: vec![option.clone()],
+        response_headers_to_remove: vec!["a".to_owned()],
+        request_headers_to_remove: vec!["b".to_owned()],
+        typed_per_filter_config: [("f".to_owned(), any)].into(),
+        ..Default::default()
+    };
+    let per_filter = [field(1, b"f"), field(2, &field(1, b"t"))].concat();
+    let edits = [field(9, &option_bytes), field(10, &option_bytes), field(11, b"a"), field(12, b"b")];
+    check(&route, &[&edits[..], &[field(13, &per_filter)]].concat());
+    let cluster = weighted_cluster::ClusterWeight {
+        request_headers_to_add: vec![option.clone()],
+        response_headers_to_add: vec![option],
+        response_headers_to_remove: vec!["a".to_owned()],
+        request_headers_to_remove: vec!["b".to_owned()],
+        ..Default::default()
+    };
+    check(&cluster, &[field(4, &option_bytes), field(5, &option_bytes), field(6, b"a"), field(9, b"b")]);
+
+    let rewrite = RegexMatchAndSubstitute {
+        pattern: Some(RegexMatcher { regex: "p".to_owned() }),
+        substitution: "s".to_owned(),
+    };
+    let rewrite_bytes = [field(1, &field(2, b"p")), field(2, b"s")].concat();
+    let share = RuntimeFractionalPercent {
+        default_value: Some(FractionalPercent {
+            numerator: 7,
+            denominator: fractional_percent::DenominatorType::Million.into(),
+        }),
+        ..Default::default()
+    };
+    let mirror = route_action::RequestMirrorPolicy {
+        cluster: "m".to_owned(),
+        runtime_fraction: Some(share),
+        disable_shadow_host_suffix_append: true,
+    };
+    let share_bytes = field(1, &[varint(1, 7), varint(2, 2)].concat());
+    let mirror_bytes = [field(1, b"m"), field(3, &share_bytes), varint(6, 1)].concat();
+    let host = route_action::HostRewriteSpecifier::HostRewriteLiteral("h".to_owned());
+    let action = RouteAction {
+        prefix_rewrite: "/p".to_owned(),
+        host_rewrite_specifier: Some(host),
+        request_mirror_policies: vec![mirror],
+        regex_rewrite: Some(rewrite.clone()),
+        ..Default::default()
+    };
+    let fields = [field(5, b"/p"), field(6, b"h"), field(30, &mirror_bytes), field(32, &rewrite_bytes)];
+    check(&action, &fields);
+
+    let redirect = RedirectAction {
+        host_redirect: "h".to_owned(),
+        response_code: redirect_action::RedirectResponseCode::PermanentRedirect.into(),
+        port_redirect: 9,
+        strip_query: true,
+        scheme_rewrite_specifier: Some(redirect_action::SchemeRewriteSpecifier::SchemeRedirect(
+            "https".to_owned(),
+        )),
+        path_rewrite_specifier: Some(redirect_action::PathRewriteSpecifier::RegexRewrite(rewrite)),
+    };
+    let place = [field(1, b"h"), varint(3, 4), varint(6, 1), field(7, b"https"), varint(8, 9)];
+    check(&redirect, &[&place[..], &[field(9, &rewrite_bytes)]].concat());
+
+    let config = FilterConfig { config: Some(Any::default()), is_optional: true };
+    check(&config, &[field(1, b""), varint(2, 1)]);
+    let cors = CorsPolicy {
+        allow_origin_string_match: vec![StringMatcher::default()],
+        allow_methods: "m".to_owned(),
+        allow_headers: "h".to_owned(),
+        expose_headers: "e".to_owned(),
+        max_age: "5".to_owned(),
+        allow_credentials: Some(true),
+        forward_not_matching_preflights: Some(false),
+    };
+    let lists = [field(1, b""), field(2, b"m"), field(3, b"h"), field(4, b"e"), field(5, b"5")];
+    check(&cors, &[&lists[..], &[field(6, &varint(1, 1)), field(10, b"")]].concat());
 }
 
 #[test]

@@ -20,11 +20,3 @@ fn what_the_types_cannot_say_is_named_by_its_field() {
         "timeouts": {"request": "0s", "backendRequest": "2s"}, "retry": {"codes": [400], "attempts": 5}}"#;
     assert_eq!(spec(fine).validate(), Ok(()));
 }
-
-#[test]
-fn what_is_not_carried_yet_is_listed_and_never_dropped() {
-    let rule = r#"{"filters": [{"type": "RequestMirror"}], "sessionPersistence": {},
-        "backendRefs": [{"name": "a"}, {"name": "b", "filters": [{"type": "URLRewrite"}]}]}"#;
-    let fields = ["rules[0].filters", "rules[0].sessionPersistence", "rules[0].backendRefs[1].filters"];
-    assert_eq!(spec(rule).unsupported(), fields);
-}

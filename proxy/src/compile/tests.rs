@@ -11,7 +11,6 @@ use super::*;
 use crate::{
     breaker::{Failure, Outcome, State, kept::KEEP},
     resource::{ClusterSpec, EndpointSpec, Resource},
-    route::Match,
     telemetry::{Telemetry, log::AccessLog},
 };
 
@@ -33,13 +32,7 @@ fn listener(routes: Option<&str>, opaque: Option<&str>) -> Resource {
 }
 
 fn route_to(clusters: &[&str]) -> Resource {
-    let clusters = clusters.iter().map(|name| (1, Arc::from(*name))).collect();
-    let action = Action::Forward { clusters, timeout: None, retry: None, guard: None };
-    Resource::Routes(Arc::new(Routes(vec![RouteSpec {
-        name: "default".into(),
-        matches: Match::default(),
-        action,
-    }])))
+    Resource::Routes(Arc::new(Routes(vec![RouteSpec::for_tests("default", clusters)])))
 }
 
 fn cluster(policy: CircuitBreaker) -> Resource {
@@ -188,9 +181,9 @@ fn a_route_s_guard_stands_beside_the_backend_s_and_keeps_its_state() {
     let guarded = |max_requests| {
         let limits = LimitsPolicy { max_requests, ..LimitsPolicy::default() };
         let policy = CircuitBreaker { limits, target: Some(Breaker::default()), ..CircuitBreaker::default() };
-        let guard = Some(Box::new(GuardSpec { policy, fallback: None }));
-        let action = Action::Forward { clusters: vec![(1, NAME.into())], timeout: None, retry: None, guard };
-        let route = RouteSpec { name: "default/shop/rule/0".into(), matches: Match::default(), action };
+        let mut route = RouteSpec::for_tests("default/shop/rule/0", &[NAME]);
+        let Action::Forward { guard, .. } = &mut route.action else { panic!("it forwards") };
+        *guard = Some(Box::new(GuardSpec { policy, fallback: None }));
         Resource::Routes(Arc::new(Routes(vec![route])))
     };
     held.set(Kind::Routes, NAME.into(), Some(guarded(5)));

@@ -1,5 +1,7 @@
 //! A RouteConfiguration -> matches and actions.
 
+mod filters;
+
 use std::{sync::Arc, time::Duration};
 
 use http::{HeaderName, Method, StatusCode};
@@ -15,12 +17,12 @@ use weft_xds::{
         HeaderMatcher, QueryParameterMatcher, RetryPolicy, Route as RouteMessage, RouteAction,
         RouteConfiguration, RouteMatch, header_matcher::HeaderMatchSpecifier,
         query_parameter_matcher::QueryParameterMatchSpecifier, route::Action as ActionMessage,
-        route_action::ClusterSpecifier, route_match::PathSpecifier,
+        route_action::ClusterSpecifier, route_match::PathSpecifier, weighted_cluster::ClusterWeight,
     },
 };
 
 use super::GuardSpec;
-use crate::route::{Match, Path, Text, whole};
+use crate::route::{Edits, Match, Path, Redirect, Rewrite, Text, whole};
 
 /// The routes of a service port, in order.
 #[derive(Debug)]
@@ -33,6 +35,8 @@ pub struct RouteSpec {
     pub name: Arc<str>,
     /// What it takes.
     pub matches: Match,
+    /// What becomes of headers on either way.
+    pub edits: Edits,
     /// What it does.
     pub action: Action,
 }
@@ -42,8 +46,10 @@ pub struct RouteSpec {
 pub enum Action {
     /// Forwards to clusters by weight.
     Forward {
-        /// Weight and name of each.
-        clusters: Vec<(u32, Arc<str>)>,
+        /// Those that share the requests.
+        clusters: Vec<BackendSpec>,
+        /// What requests are called from here on.
+        rewrite: Rewrite,
         /// For the whole request.
         timeout: Option<Duration>,
         /// When to try again.
@@ -51,8 +57,34 @@ pub enum Action {
         /// What stands before the route itself.
         guard: Option<Box<GuardSpec>>,
     },
+    /// Sends callers elsewhere.
+    Redirect(Redirect),
     /// Answers with a status.
     Respond(StatusCode),
+}
+
+/// One of the clusters that share a route's requests.
+#[derive(Debug)]
+pub struct BackendSpec {
+    /// Its share, in relation to the others.
+    pub weight: u32,
+    /// Its name.
+    pub cluster: Arc<str>,
+    /// What becomes of the headers of what it takes.
+    pub edits: Edits,
+}
+
+#[cfg(test)]
+impl RouteSpec {
+    /// A route that takes everything, and spreads it evenly.
+    pub fn for_tests(name: &str, clusters: &[&str]) -> Self {
+        let backend =
+            |name: &&str| BackendSpec { weight: 1, cluster: Arc::from(*name), edits: Edits::default() };
+        let clusters = clusters.iter().map(backend).collect();
+        let rewrite = Rewrite::default();
+        let action = Action::Forward { clusters, rewrite, timeout: None, retry: None, guard: None };
+        Self { name: name.into(), matches: Match::default(), edits: Edits::default(), action }
+    }
 }
 
 #[derive(Default, Deserialize)]
@@ -67,9 +99,9 @@ impl Routes {
     pub fn clusters(&self) -> impl Iterator<Item = &Arc<str>> {
         let forwards = self.0.iter().filter_map(|route| match &route.action {
             Action::Forward { clusters, .. } => Some(clusters),
-            Action::Respond(_) => None,
+            Action::Redirect(_) | Action::Respond(_) => None,
         });
-        forwards.flatten().map(|(_, name)| name)
+        forwards.flatten().map(|backend| &backend.cluster)
     }
 }
 
@@ -95,23 +127,31 @@ fn route(message: &RouteMessage) -> Result<RouteSpec, String> {
                 status.ok_or_else(|| format!("direct_response.status {} is none", response.status))?,
             )
         }
-        _ => return Err("route or direct_response is needed".to_owned()),
+        Some(ActionMessage::Redirect(redirect)) => {
+            Action::Redirect(filters::redirect(redirect).map_err(|reason| format!("redirect.{reason}"))?)
+        }
+        _ => return Err("route, redirect or direct_response is needed".to_owned()),
     };
     let matches = message.r#match.as_ref().ok_or("match is needed")?;
-    Ok(RouteSpec { name: message.name.as_str().into(), matches: request_match(matches)?, action })
+    Ok(RouteSpec {
+        name: message.name.as_str().into(),
+        matches: request_match(matches)?,
+        edits: filters::edits_of_route(message)?,
+        action,
+    })
 }
 
 fn forward(action: &RouteAction, metadata: RouteMetadata) -> Result<Action, String> {
     let clusters = match &action.cluster_specifier {
-        Some(ClusterSpecifier::Cluster(name)) => vec![(1, name.as_str().into())],
+        Some(ClusterSpecifier::Cluster(name)) => {
+            vec![BackendSpec { weight: 1, cluster: name.as_str().into(), edits: Edits::default() }]
+        }
         Some(ClusterSpecifier::WeightedClusters(weighted)) => {
-            let cluster = |cluster: &weft_xds::route::weighted_cluster::ClusterWeight| {
-                (cluster.weight.unwrap_or_default(), cluster.name.as_str().into())
-            };
-            weighted.clusters.iter().map(cluster).collect()
+            weighted.clusters.iter().map(backend).collect::<Result<_, _>>()?
         }
         None => return Err("route: cluster or weighted_clusters is needed".to_owned()),
     };
+    let rewrite = filters::rewrite(action).map_err(|reason| format!("route.{reason}"))?;
     let retry = match metadata.retry {
         Some(retry) => Some(retry),
         None => action.retry_policy.as_ref().map(standard_retry).transpose()?,
@@ -123,7 +163,17 @@ fn forward(action: &RouteAction, metadata: RouteMetadata) -> Result<Action, Stri
     let policy = retry.as_ref().and_then(|retry| retry.timeout).map(weft_api::Duration::get);
     let timeout = route.into_iter().chain(policy).min();
     let guard = metadata.circuit_breaker.map(GuardSpec::new).transpose()?.map(Box::new);
-    Ok(Action::Forward { clusters, timeout, retry, guard })
+    Ok(Action::Forward { clusters, rewrite, timeout, retry, guard })
+}
+
+fn backend(message: &ClusterWeight) -> Result<BackendSpec, String> {
+    let edits = filters::edits_of_backend(message)
+        .map_err(|reason| format!("route.weighted_clusters `{}`: {reason}", message.name))?;
+    Ok(BackendSpec {
+        weight: message.weight.unwrap_or_default(),
+        cluster: message.name.as_str().into(),
+        edits,
+    })
 }
 
 /// The part of a retry policy that the standard can say, from a control plane that knows no other.

@@ -226,6 +226,7 @@ fn route_to(name: &str, path: route_match::PathSpecifier, retry: Option<serde_js
         r#match: Some(RouteMatch { path_specifier: Some(path), ..Default::default() }),
         metadata: retry.map(|retry| weft(&json!({"retry": retry}))),
         action: Some(route::Action::Route(action)),
+        ..Default::default()
     }
 }
 
@@ -265,7 +266,7 @@ fn one_bad_route_refuses_the_resource_and_is_named() {
             "retry.attempts",
         ),
         (RouteMessage { r#match: None, ..good() }, "match is needed"),
-        (RouteMessage { action: None, ..good() }, "route or direct_response"),
+        (RouteMessage { action: None, ..good() }, "direct_response is needed"),
     ];
     for (route, reason) in bad {
         let name = route.name.clone();

@@ -70,29 +70,48 @@ fn an_expression_without_bound_is_refused() {
     assert!(whole("(").is_err());
 }
 
+fn backend(weight: u32, name: Option<&str>) -> Backend {
+    let cluster = |name| Arc::new(Cluster { guard: Guard::for_tests(name), endpoints: Endpoints::default() });
+    Backend { weight, cluster: name.map(cluster), edits: Edits::default() }
+}
+
 #[test]
 fn backends_share_by_weight() {
-    let cluster = |name: &str| {
-        Some(Arc::new(Cluster { guard: Guard::for_tests(name), endpoints: Endpoints::default() }))
-    };
-    let backends =
-        Backends::new(vec![(1, cluster("a")), (0, cluster("never")), (3, cluster("b")), (4, None)]);
-    let mut random = SmallRng::seed_from_u64(1);
-    let mut counts = std::collections::HashMap::new();
-    for _ in 0..80_000 {
-        let name = backends.pick(&mut random).map_or("missing", |cluster| cluster.name());
-        *counts.entry(name.to_owned()).or_insert(0_i32) += 1;
-    }
-    assert_eq!(counts.len(), 3);
-    for (name, expected) in [("a", 10_000_i32), ("b", 30_000), ("missing", 40_000)] {
-        assert!((counts[name] - expected).abs() < 800, "{name}: {counts:?}");
+    const REQUESTS: u32 = 100_000;
+    let tables: [&[(u32, Option<&str>)]; 5] = [
+        &[(1, Some("a")), (0, Some("never")), (3, Some("b")), (4, None)],
+        &[(1, Some("a")), (1, Some("b"))],
+        &[(90, Some("a")), (9, Some("b")), (1, Some("c"))],
+        &[(1_000_000, Some("a")), (1_000_000, Some("b")), (1_000_000, Some("c"))],
+        &[(7, Some("a"))],
+    ];
+    for table in tables {
+        let backends = Backends::new(table.iter().map(|(weight, name)| backend(*weight, *name)).collect());
+        let mut random = SmallRng::seed_from_u64(1);
+        let mut counts = std::collections::HashMap::<_, u32>::new();
+        for _ in 0..REQUESTS {
+            let cluster = backends.pick(&mut random).unwrap().cluster.as_ref();
+            *counts.entry(cluster.map(|cluster| cluster.name().to_string())).or_default() += 1;
+        }
+        let total: u32 = table.iter().map(|(weight, _)| weight).sum();
+        for (weight, name) in table {
+            let found = counts.remove(&name.map(str::to_owned)).unwrap_or_default();
+            // Within 1 % of all requests; and nothing at all for nothing.
+            let due = f64::from(REQUESTS) * f64::from(*weight) / f64::from(total);
+            assert!(
+                (f64::from(found) - due).abs() <= f64::from(REQUESTS) / 100.0,
+                "{name:?}: {found}, due {due}"
+            );
+            assert_eq!(found == 0, *weight == 0, "{name:?}");
+        }
+        assert!(counts.is_empty(), "{counts:?}");
     }
 }
 
 #[test]
 fn without_weight_there_is_no_backend() {
     let mut random = SmallRng::seed_from_u64(1);
-    assert!(Backends::new(vec![]).pick(&mut random).is_none());
-    let one = Some(Arc::new(Cluster { guard: Guard::for_tests("a"), endpoints: Endpoints::default() }));
-    assert!(Backends::new(vec![(0, one)]).pick(&mut random).is_none());
+    for list in [vec![], vec![backend(0, Some("a"))], vec![backend(0, Some("a")), backend(0, None)]] {
+        assert!(Backends::new(list).pick(&mut random).is_none());
+    }
 }

@@ -6,6 +6,7 @@ mod secrecy;
 // What is carried, and where to.
 mod protocols;
 mod routing;
+mod filters;
 mod upgrades;
 // What happens when an application fails.
 mod breakers;

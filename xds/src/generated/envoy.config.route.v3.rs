@@ -28,9 +28,31 @@ pub struct Route {
     pub r#match: ::core::option::Option<RouteMatch>,
     #[prost(message, optional, tag = "4")]
     pub metadata: ::core::option::Option<super::super::core::v3::Metadata>,
+    #[prost(message, repeated, tag = "9")]
+    pub request_headers_to_add: ::prost::alloc::vec::Vec<
+        super::super::core::v3::HeaderValueOption,
+    >,
+    #[prost(message, repeated, tag = "10")]
+    pub response_headers_to_add: ::prost::alloc::vec::Vec<
+        super::super::core::v3::HeaderValueOption,
+    >,
+    #[prost(string, repeated, tag = "11")]
+    pub response_headers_to_remove: ::prost::alloc::vec::Vec<
+        ::prost::alloc::string::String,
+    >,
+    #[prost(string, repeated, tag = "12")]
+    pub request_headers_to_remove: ::prost::alloc::vec::Vec<
+        ::prost::alloc::string::String,
+    >,
+    /// By the name of the HTTP filter that it is for.
+    #[prost(btree_map = "string, message", tag = "13")]
+    pub typed_per_filter_config: ::prost::alloc::collections::BTreeMap<
+        ::prost::alloc::string::String,
+        super::super::super::super::google::protobuf::Any,
+    >,
     #[prost(string, tag = "14")]
     pub name: ::prost::alloc::string::String,
-    #[prost(oneof = "route::Action", tags = "2, 7, 18")]
+    #[prost(oneof = "route::Action", tags = "2, 3, 7, 18")]
     pub action: ::core::option::Option<route::Action>,
 }
 /// Nested message and enum types in `Route`.
@@ -39,6 +61,8 @@ pub mod route {
     pub enum Action {
         #[prost(message, tag = "2")]
         Route(super::RouteAction),
+        #[prost(message, tag = "3")]
+        Redirect(super::RedirectAction),
         #[prost(message, tag = "7")]
         DirectResponse(super::DirectResponseAction),
         #[prost(message, tag = "18")]
@@ -53,6 +77,26 @@ impl ::prost::Name for Route {
     }
     fn type_url() -> ::prost::alloc::string::String {
         "type.googleapis.com/envoy.config.route.v3.Route".into()
+    }
+}
+/// What an HTTP filter is told by a route; one that is optional may be unknown.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct FilterConfig {
+    #[prost(message, optional, tag = "1")]
+    pub config: ::core::option::Option<
+        super::super::super::super::google::protobuf::Any,
+    >,
+    #[prost(bool, tag = "2")]
+    pub is_optional: bool,
+}
+impl ::prost::Name for FilterConfig {
+    const NAME: &'static str = "FilterConfig";
+    const PACKAGE: &'static str = "envoy.config.route.v3";
+    fn full_name() -> ::prost::alloc::string::String {
+        "envoy.config.route.v3.FilterConfig".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "type.googleapis.com/envoy.config.route.v3.FilterConfig".into()
     }
 }
 /// Conditions on a request; all of them must hold.
@@ -159,6 +203,9 @@ impl ::prost::Name for QueryParameterMatcher {
 /// Forward to a cluster.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct RouteAction {
+    /// In place of the prefix that was matched.
+    #[prost(string, tag = "5")]
+    pub prefix_rewrite: ::prost::alloc::string::String,
     /// Over all attempts; zero is none.
     #[prost(message, optional, tag = "8")]
     pub timeout: ::core::option::Option<
@@ -166,17 +213,58 @@ pub struct RouteAction {
     >,
     #[prost(message, optional, tag = "9")]
     pub retry_policy: ::core::option::Option<RetryPolicy>,
+    #[prost(message, repeated, tag = "30")]
+    pub request_mirror_policies: ::prost::alloc::vec::Vec<
+        route_action::RequestMirrorPolicy,
+    >,
+    #[prost(message, optional, tag = "32")]
+    pub regex_rewrite: ::core::option::Option<
+        super::super::super::r#type::matcher::v3::RegexMatchAndSubstitute,
+    >,
     #[prost(oneof = "route_action::ClusterSpecifier", tags = "1, 3")]
     pub cluster_specifier: ::core::option::Option<route_action::ClusterSpecifier>,
+    #[prost(oneof = "route_action::HostRewriteSpecifier", tags = "6")]
+    pub host_rewrite_specifier: ::core::option::Option<
+        route_action::HostRewriteSpecifier,
+    >,
 }
 /// Nested message and enum types in `RouteAction`.
 pub mod route_action {
+    /// Sends a copy of some requests elsewhere, and passes over the answers.
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct RequestMirrorPolicy {
+        #[prost(string, tag = "1")]
+        pub cluster: ::prost::alloc::string::String,
+        #[prost(message, optional, tag = "3")]
+        pub runtime_fraction: ::core::option::Option<
+            super::super::super::core::v3::RuntimeFractionalPercent,
+        >,
+        /// Otherwise the host of the copy ends in `-shadow`.
+        #[prost(bool, tag = "6")]
+        pub disable_shadow_host_suffix_append: bool,
+    }
+    impl ::prost::Name for RequestMirrorPolicy {
+        const NAME: &'static str = "RequestMirrorPolicy";
+        const PACKAGE: &'static str = "envoy.config.route.v3";
+        fn full_name() -> ::prost::alloc::string::String {
+            "envoy.config.route.v3.RouteAction.RequestMirrorPolicy".into()
+        }
+        fn type_url() -> ::prost::alloc::string::String {
+            "type.googleapis.com/envoy.config.route.v3.RouteAction.RequestMirrorPolicy"
+                .into()
+        }
+    }
     #[derive(Clone, PartialEq, ::prost::Oneof)]
     pub enum ClusterSpecifier {
         #[prost(string, tag = "1")]
         Cluster(::prost::alloc::string::String),
         #[prost(message, tag = "3")]
         WeightedClusters(super::WeightedCluster),
+    }
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum HostRewriteSpecifier {
+        #[prost(string, tag = "6")]
+        HostRewriteLiteral(::prost::alloc::string::String),
     }
 }
 impl ::prost::Name for RouteAction {
@@ -189,6 +277,102 @@ impl ::prost::Name for RouteAction {
         "type.googleapis.com/envoy.config.route.v3.RouteAction".into()
     }
 }
+/// Answer with another place to ask. What is not said stays as it was.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RedirectAction {
+    #[prost(string, tag = "1")]
+    pub host_redirect: ::prost::alloc::string::String,
+    #[prost(uint32, tag = "8")]
+    pub port_redirect: u32,
+    #[prost(enumeration = "redirect_action::RedirectResponseCode", tag = "3")]
+    pub response_code: i32,
+    #[prost(bool, tag = "6")]
+    pub strip_query: bool,
+    #[prost(oneof = "redirect_action::SchemeRewriteSpecifier", tags = "4, 7")]
+    pub scheme_rewrite_specifier: ::core::option::Option<
+        redirect_action::SchemeRewriteSpecifier,
+    >,
+    #[prost(oneof = "redirect_action::PathRewriteSpecifier", tags = "2, 5, 9")]
+    pub path_rewrite_specifier: ::core::option::Option<
+        redirect_action::PathRewriteSpecifier,
+    >,
+}
+/// Nested message and enum types in `RedirectAction`.
+pub mod redirect_action {
+    #[derive(
+        Clone,
+        Copy,
+        Debug,
+        PartialEq,
+        Eq,
+        Hash,
+        PartialOrd,
+        Ord,
+        ::prost::Enumeration
+    )]
+    #[repr(i32)]
+    pub enum RedirectResponseCode {
+        MovedPermanently = 0,
+        Found = 1,
+        SeeOther = 2,
+        TemporaryRedirect = 3,
+        PermanentRedirect = 4,
+    }
+    impl RedirectResponseCode {
+        /// String value of the enum field names used in the ProtoBuf definition.
+        ///
+        /// The values are not transformed in any way and thus are considered stable
+        /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+        pub fn as_str_name(&self) -> &'static str {
+            match self {
+                Self::MovedPermanently => "MOVED_PERMANENTLY",
+                Self::Found => "FOUND",
+                Self::SeeOther => "SEE_OTHER",
+                Self::TemporaryRedirect => "TEMPORARY_REDIRECT",
+                Self::PermanentRedirect => "PERMANENT_REDIRECT",
+            }
+        }
+        /// Creates an enum from field names used in the ProtoBuf definition.
+        pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+            match value {
+                "MOVED_PERMANENTLY" => Some(Self::MovedPermanently),
+                "FOUND" => Some(Self::Found),
+                "SEE_OTHER" => Some(Self::SeeOther),
+                "TEMPORARY_REDIRECT" => Some(Self::TemporaryRedirect),
+                "PERMANENT_REDIRECT" => Some(Self::PermanentRedirect),
+                _ => None,
+            }
+        }
+    }
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum SchemeRewriteSpecifier {
+        #[prost(bool, tag = "4")]
+        HttpsRedirect(bool),
+        #[prost(string, tag = "7")]
+        SchemeRedirect(::prost::alloc::string::String),
+    }
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum PathRewriteSpecifier {
+        #[prost(string, tag = "2")]
+        PathRedirect(::prost::alloc::string::String),
+        #[prost(string, tag = "5")]
+        PrefixRewrite(::prost::alloc::string::String),
+        #[prost(message, tag = "9")]
+        RegexRewrite(
+            super::super::super::super::r#type::matcher::v3::RegexMatchAndSubstitute,
+        ),
+    }
+}
+impl ::prost::Name for RedirectAction {
+    const NAME: &'static str = "RedirectAction";
+    const PACKAGE: &'static str = "envoy.config.route.v3";
+    fn full_name() -> ::prost::alloc::string::String {
+        "envoy.config.route.v3.RedirectAction".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "type.googleapis.com/envoy.config.route.v3.RedirectAction".into()
+    }
+}
 /// Clusters that share the requests by weight.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct WeightedCluster {
@@ -197,12 +381,28 @@ pub struct WeightedCluster {
 }
 /// Nested message and enum types in `WeightedCluster`.
 pub mod weighted_cluster {
-    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    #[derive(Clone, PartialEq, ::prost::Message)]
     pub struct ClusterWeight {
         #[prost(string, tag = "1")]
         pub name: ::prost::alloc::string::String,
         #[prost(message, optional, tag = "2")]
         pub weight: ::core::option::Option<u32>,
+        #[prost(message, repeated, tag = "4")]
+        pub request_headers_to_add: ::prost::alloc::vec::Vec<
+            super::super::super::core::v3::HeaderValueOption,
+        >,
+        #[prost(message, repeated, tag = "5")]
+        pub response_headers_to_add: ::prost::alloc::vec::Vec<
+            super::super::super::core::v3::HeaderValueOption,
+        >,
+        #[prost(string, repeated, tag = "6")]
+        pub response_headers_to_remove: ::prost::alloc::vec::Vec<
+            ::prost::alloc::string::String,
+        >,
+        #[prost(string, repeated, tag = "9")]
+        pub request_headers_to_remove: ::prost::alloc::vec::Vec<
+            ::prost::alloc::string::String,
+        >,
     }
     impl ::prost::Name for ClusterWeight {
         const NAME: &'static str = "ClusterWeight";

@@ -15,6 +15,24 @@ impl ::prost::Name for RegexMatcher {
         "type.googleapis.com/envoy.type.matcher.v3.RegexMatcher".into()
     }
 }
+/// Puts something else in place of what matches. In the substitution `\1` is the first group, `\\` a backslash.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RegexMatchAndSubstitute {
+    #[prost(message, optional, tag = "1")]
+    pub pattern: ::core::option::Option<RegexMatcher>,
+    #[prost(string, tag = "2")]
+    pub substitution: ::prost::alloc::string::String,
+}
+impl ::prost::Name for RegexMatchAndSubstitute {
+    const NAME: &'static str = "RegexMatchAndSubstitute";
+    const PACKAGE: &'static str = "envoy.type.matcher.v3";
+    fn full_name() -> ::prost::alloc::string::String {
+        "envoy.type.matcher.v3.RegexMatchAndSubstitute".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "type.googleapis.com/envoy.type.matcher.v3.RegexMatchAndSubstitute".into()
+    }
+}
 /// A condition on a text.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct StringMatcher {

@@ -1,5 +1,7 @@
 //! Whole compilations as text: `tests/golden/<name>.yaml` makes `<name>.txt`. `WEFT_REGENERATE=1` writes the texts.
 
+mod routes;
+
 use std::{env, fmt::Write as _, fs, path::Path};
 
 use prost::Message as _;
@@ -12,15 +14,10 @@ use weft_xds::{
         http_connection_manager::{CodecType, RouteSpecifier},
     },
     listener::{Filter, FilterChain, Listener, filter},
-    matcher::{StringMatcher, string_matcher::MatchPattern},
     metadata,
     packed::unpack,
     protobuf,
-    route::{
-        Route, RouteAction, RouteConfiguration, RouteMatch, header_matcher::HeaderMatchSpecifier,
-        query_parameter_matcher::QueryParameterMatchSpecifier, route::Action, route_action::ClusterSpecifier,
-        route_match::PathSpecifier,
-    },
+    route::RouteConfiguration,
     tcp_proxy::{TcpProxy, tcp_proxy},
 };
 
@@ -30,7 +27,7 @@ use crate::watch;
 #[test]
 fn what_people_write_becomes_what_proxies_are_told() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
-    for name in ["service", "routes", "policies", "pods"] {
+    for name in ["service", "routes", "filters", "policies", "pods"] {
         let store = watch::check(&folder.join(format!("{name}.yaml"))).unwrap();
         let text = render(&compiler().compile(&store, 2000).snapshot);
         let golden = folder.join(format!("{name}.txt"));
@@ -53,7 +50,7 @@ fn render(snapshot: &Snapshot) -> String {
         let body = body.as_ref();
         match published.kind {
             Kind::Listener => listener(&mut text, &Listener::decode(body).unwrap()),
-            Kind::Routes => routes(&mut text, &RouteConfiguration::decode(body).unwrap()),
+            Kind::Routes => routes::render(&mut text, &RouteConfiguration::decode(body).unwrap()),
             Kind::Cluster => cluster(&mut text, &Cluster::decode(body).unwrap()),
             Kind::Endpoints => endpoints(&mut text, &ClusterLoadAssignment::decode(body).unwrap()),
             Kind::Secret => unreachable!("no secret belongs to a service"),
@@ -102,79 +99,6 @@ fn filters(chain: &FilterChain) -> String {
     }
     let manager: HttpConnectionManager = unpack(any).unwrap();
     format!("{:?}", CodecType::try_from(manager.codec_type).unwrap())
-}
-
-fn routes(text: &mut String, configuration: &RouteConfiguration) {
-    let [host] = &configuration.virtual_hosts[..] else { panic!("one virtual host") };
-    assert_eq!(host.domains, ["*"]);
-    for Route { name, r#match, action, metadata } in &host.routes {
-        let _ = writeln!(text, "  {name}: {}", matcher(r#match.as_ref().unwrap()));
-        match action.as_ref().unwrap() {
-            Action::Route(action) => forward(text, action),
-            Action::DirectResponse(response) => {
-                let _ = writeln!(text, "    answer {}", response.status);
-            }
-            Action::NonForwardingAction(_) => unreachable!("never made"),
-        }
-        extra(text, metadata.as_ref());
-    }
-}
-
-fn matcher(one: &RouteMatch) -> String {
-    let mut text = match one.path_specifier.as_ref().unwrap() {
-        PathSpecifier::Path(path) => format!("exact {path}"),
-        PathSpecifier::Prefix(path) => format!("any {path}"),
-        PathSpecifier::PathSeparatedPrefix(path) => format!("prefix {path}"),
-        PathSpecifier::SafeRegex(regex) => format!("expression {}", regex.regex),
-    };
-    for header in &one.headers {
-        let Some(HeaderMatchSpecifier::StringMatch(value)) = &header.header_match_specifier else {
-            panic!("no text")
-        };
-        let _ = write!(text, ", header {} {}", header.name, string(value));
-    }
-    for parameter in &one.query_parameters {
-        let Some(QueryParameterMatchSpecifier::StringMatch(value)) =
-            &parameter.query_parameter_match_specifier
-        else {
-            panic!("no text")
-        };
-        let _ = write!(text, ", parameter {} {}", parameter.name, string(value));
-    }
-    text
-}
-
-fn string(matcher: &StringMatcher) -> String {
-    match matcher.match_pattern.as_ref().unwrap() {
-        MatchPattern::Exact(value) => format!("is {value}"),
-        MatchPattern::SafeRegex(regex) => format!("fits {}", regex.regex),
-        other => unreachable!("never made: {other:?}"),
-    }
-}
-
-fn forward(text: &mut String, action: &RouteAction) {
-    let clusters = match action.cluster_specifier.as_ref().unwrap() {
-        ClusterSpecifier::Cluster(name) => name.clone(),
-        ClusterSpecifier::WeightedClusters(clusters) => {
-            let weights =
-                clusters.clusters.iter().map(|one| format!("{} x {}", one.name, one.weight.unwrap()));
-            weights.collect::<Vec<_>>().join(", ")
-        }
-    };
-    let _ = writeln!(text, "    to {clusters}, timeout {}", duration(action.timeout.as_ref()));
-    if let Some(retry) = &action.retry_policy {
-        let (first, last) = (retry.retriable_status_codes.first(), retry.retriable_status_codes.last());
-        let count = retry.retriable_status_codes.len();
-        let attempts = retry.num_retries.unwrap();
-        let back_off = retry.retry_back_off.as_ref().unwrap();
-        let (base, max) =
-            (duration(back_off.base_interval.as_ref()), duration(back_off.max_interval.as_ref()));
-        let each = duration(retry.per_try_timeout.as_ref());
-        let _ = writeln!(
-            text,
-            "    retry {attempts} times on {count} codes {first:?} to {last:?}, back-off {base} to {max}, each {each}"
-        );
-    }
 }
 
 fn cluster(text: &mut String, cluster: &Cluster) {

@@ -148,7 +148,18 @@ fn every_kind_of_mistake_names_line_field_and_reason() {
         ),
         (rules("backendRefs: [{name: b, port: 1}]"), 12, "spec.rules[0].backendRefs[0].name", Reason::DanglingReference),
         (rules("backendRefs: [{name: api}]"), 12, "spec.rules[0].backendRefs[0].port", Reason::MissingField),
-        (rules("filters: [{type: RequestMirror}]"), 12, "spec.rules[0].filters", Reason::NotSupported),
+        (
+            rules("filters: [{type: ExtensionRef, extensionRef: {}}]"),
+            12,
+            "spec.rules[0].filters[0]",
+            Reason::NotSupported,
+        ),
+        (
+            rules("filters: [{type: RequestRedirect}]"),
+            12,
+            "spec.rules[0].filters[0]",
+            Reason::WrongType,
+        ),
         (rules("matches: [{path: {value: a}}]"), 12, "spec.rules[0].matches[0].path.value", Reason::OutOfRange),
         (
             rules("matches:\n    - path: {type: RegularExpression, value: \"(\"}"),

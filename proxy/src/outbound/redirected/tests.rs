@@ -11,10 +11,7 @@ use weft_xds::Kind;
 use super::*;
 use crate::{
     compile::{Compiler, Held},
-    resource::{
-        Action, ClusterSpec, EndpointSpec, GuardSpec, Listener, Resource, RouteSpec, Routes, ServiceSpec,
-    },
-    route::Match,
+    resource::{ClusterSpec, EndpointSpec, GuardSpec, Listener, Resource, RouteSpec, Routes, ServiceSpec},
     snapshot::Snapshot,
 };
 
@@ -27,9 +24,7 @@ fn know(worker: &Worker, original: SocketAddr, http: bool, opaque: bool, endpoin
     let spec = ServiceSpec { routes: name(http), opaque: name(opaque) };
     let listener = (http || opaque).then_some(Resource::Listener(Listener::Service(spec)));
     held.set(Kind::Listener, original.to_string(), listener);
-    let action =
-        Action::Forward { clusters: vec![(1, NAME.into())], timeout: None, retry: None, guard: None };
-    let route = RouteSpec { name: "default".into(), matches: Match::default(), action };
+    let route = RouteSpec::for_tests("default", &[NAME]);
     held.set(Kind::Routes, NAME.into(), Some(Resource::Routes(Arc::new(Routes(vec![route])))));
     let guard = GuardSpec { policy: CircuitBreaker::default(), fallback: None };
     let cluster = ClusterSpec { guard, version: Version::Http1 };
