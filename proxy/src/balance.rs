@@ -3,7 +3,8 @@
 //! The cost of an endpoint is its moving average of latency times what it has in flight, itself included, over its
 //! weight. The average follows a slower answer at once and forgets it over ten seconds, so an endpoint that stalls is
 //! left alone after its first slow answers; one that answers slowly because it is loaded gets less. An answer that is
-//! owed counts for as late as it is already.
+//! owed counts for as late as it is already. Where two have nothing to do and cost about the same, weight decides: else
+//! the one that is nearer by a hair would get everything for seconds.
 //!
 //! An endpoint whose last try failed is under suspicion, and load says nothing about it: one that fails fast would seem
 //! idle and get more, one that is silent busy and get nothing, and its breaker would have nothing to go by. So until it
@@ -26,6 +27,9 @@ use crate::{accrual::Accrual, breaker::shared::Pass, upstream::Peer};
 const DECAY: Duration = Duration::from_secs(10);
 /// What an endpoint that has not answered yet is thought to take: it is tried, but not by everybody at once.
 const UNKNOWN: Duration = Duration::from_millis(1);
+/// Costs of idle endpoints are alike if the higher is less than so many times the lower: that is noise, or the way to
+/// another node.
+const ALIKE: f64 = 2.0;
 /// Random pairs before all endpoints are looked at.
 const DRAWS: usize = 3;
 
@@ -261,18 +265,24 @@ impl Endpoints {
     }
 }
 
-/// The one that costs less; at random, by weight, if either is under suspicion.
+/// The one that costs less; at random, by weight, if both are idle and alike, or either is under suspicion.
 fn better<'a>(
     one: &'a Arc<Endpoint>,
     other: &'a Arc<Endpoint>,
     now: Instant,
     random: &mut impl Rng,
 ) -> &'a Arc<Endpoint> {
-    let is_one = if one.failures_left().or(other.failures_left()).is_some() {
+    let by_weight = |random: &mut _| {
         let (share, rest) = (one.share(now), other.share(now));
-        random.random::<f64>() * (share + rest) < share
+        Rng::random::<f64>(random) * (share + rest) < share
+    };
+    let is_one = if one.failures_left().or(other.failures_left()).is_some() {
+        by_weight(random)
     } else {
-        one.cost(now) <= other.cost(now)
+        let (cost, rest) = (one.cost(now), other.cost(now));
+        let are_idle = one.load.in_flight() == 0 && other.load.in_flight() == 0;
+        let are_alike = cost.max(rest) < cost.min(rest) * ALIKE;
+        if are_idle && are_alike { by_weight(random) } else { cost <= rest }
     };
     if is_one { one } else { other }
 }

@@ -82,6 +82,21 @@ fn the_slow_one_gets_less_and_is_not_avoided_for_ever() {
 }
 
 #[test]
+fn who_is_nearer_by_a_hair_does_not_get_everything() {
+    let now = Instant::now();
+    let endpoints = endpoints(&[1, 3], now);
+    let mut random = SmallRng::seed_from_u64(1);
+    for (endpoint, latency_ms) in endpoints.iter().zip([10, 50]) {
+        endpoint.load.observe(Duration::from_millis(latency_ms), now);
+    }
+    // Each is over before the next begins, so nothing is ever in flight.
+    let of_the_first = (0..4_000)
+        .filter(|_| index(&endpoints, &endpoints.pick(now, &mut random, &[]).unwrap()) == 0)
+        .count();
+    assert!((900..=1_100).contains(&of_the_first), "{of_the_first} of 4,000, a quarter of which are its share");
+}
+
+#[test]
 fn weight_is_a_share_of_what_is_in_flight() {
     let now = Instant::now();
     let endpoints = endpoints(&[1, 3], now);
