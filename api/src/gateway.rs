@@ -1,26 +1,34 @@
-//! `HTTPRoute` of the Gateway API, as far as a mesh reads it (GAMMA, GEP-1324): parents are Services.
+//! `HTTPRoute` and `GRPCRoute` of the Gateway API, as far as a mesh reads them (GAMMA, GEP-1324): parents are Services.
 
 pub mod filter;
+mod grpc;
 
 use serde::{Deserialize, de::IgnoredAny};
 
 use crate::{Duration, circuit_breaker::Violation};
 
 pub use filter::Filter;
+pub use grpc::{GrpcMatch, MethodMatch};
 
-/// API group of `HTTPRoute`.
+/// API group of routes.
 pub const GROUP: &str = "gateway.networking.k8s.io";
-/// API group and version of `HTTPRoute`.
+/// API group and version of routes.
 pub const API_VERSION: &str = "gateway.networking.k8s.io/v1";
 
 /// `spec` of an `HTTPRoute`.
+pub type HttpRouteSpec = RouteSpec<Match>;
+/// `spec` of a `GRPCRoute`.
+pub type GrpcRouteSpec = RouteSpec<GrpcMatch>;
+
+/// `spec` of a route whose rules ask `M` of requests.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-pub struct HttpRouteSpec {
+#[serde(bound = "M: Deserialize<'de> + Default")]
+pub struct RouteSpec<M> {
     /// What it is attached to.
     pub parent_refs: Vec<ParentRef>,
     /// Its rules. Absent: one that matches everything and has no backend.
-    pub rules: Vec<Rule>,
+    pub rules: Vec<Rule<M>>,
     /// Passed over: a mesh matches by the service's address, not by the host (GEP-1426).
     hostnames: IgnoredAny,
     use_default_gateways: IgnoredAny,
@@ -52,16 +60,17 @@ pub struct ParentRef {
 /// Where the requests that match go.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-pub struct Rule {
+#[serde(bound = "M: Deserialize<'de> + Default")]
+pub struct Rule<M> {
     /// Name, for policies that attach to it.
     pub name: Option<String>,
     /// A request matches if it fits any of these. None: every request.
-    pub matches: Vec<Match>,
+    pub matches: Vec<M>,
     /// Who answers, by weight.
     pub backend_refs: Vec<BackendRef>,
-    /// How long an answer may take.
+    /// How long an answer may take. Of an `HTTPRoute` only.
     pub timeouts: Option<Timeouts>,
-    /// What is tried again (GEP-1731).
+    /// What is tried again (GEP-1731). Of an `HTTPRoute` only.
     pub retry: Option<RouteRetry>,
     /// What is done with requests and answers besides.
     pub filters: Vec<Filter>,
@@ -227,12 +236,12 @@ pub struct RouteRetry {
 impl HttpRouteSpec {
     /// Checks what the types cannot say. Errors name the field by its path below `spec`.
     pub fn validate(&self) -> Result<(), Violation> {
-        for (index, rule) in self.rules.iter().enumerate() {
-            rule.validate(&format!("rules[{index}]"))?;
-        }
-        Ok(())
+        let mut rules = self.rules.iter().enumerate();
+        rules.try_for_each(|(index, rule)| rule.validate(&format!("rules[{index}]")))
     }
+}
 
+impl<M> RouteSpec<M> {
     /// What the Gateway API knows and Weft does not carry yet: the fields, by their paths below `spec`.
     pub fn unsupported(&self) -> Vec<String> {
         let rules = self.rules.iter().enumerate();
@@ -240,7 +249,7 @@ impl HttpRouteSpec {
     }
 }
 
-impl Rule {
+impl Rule<Match> {
     fn validate(&self, at: &str) -> Result<(), Violation> {
         for (index, one) in self.matches.iter().enumerate() {
             let (kind, value) = (one.path.kind, &one.path.value);
@@ -249,16 +258,7 @@ impl Rule {
                 return Err(Violation::new(field, format!("is `{value}`; a path must begin with `/`")));
             }
         }
-        for (index, backend) in self.backend_refs.iter().enumerate() {
-            if backend.weight > 1_000_000 {
-                let field = format!("{at}.backendRefs[{index}].weight");
-                return Err(Violation::new(
-                    field,
-                    format!("is {}; it must be within 0 to 1000000", backend.weight),
-                ));
-            }
-            filter::validate(&backend.filters, &format!("{at}.backendRefs[{index}].filters"))?;
-        }
+        self.validate_backends(at)?;
         self.validate_filters(at)?;
         if let Some(Timeouts { request: Some(request), backend_request: Some(each) }) = self.timeouts
             && !request.is_zero()
@@ -282,7 +282,6 @@ impl Rule {
     }
 
     fn validate_filters(&self, at: &str) -> Result<(), Violation> {
-        filter::validate(&self.filters, &format!("{at}.filters"))?;
         let redirects = self.filters.iter().any(|filter| matches!(filter, Filter::RequestRedirect(_)));
         if redirects && !self.backend_refs.is_empty() {
             let rule = "must be empty: the rule has a RequestRedirect, so that no backend is asked";
@@ -302,6 +301,21 @@ impl Rule {
                 Err(Violation::new(format!("{at}.{field}"), rule))
             }
         }
+    }
+}
+
+impl<M> Rule<M> {
+    /// Checks the backends, and all filters each by itself.
+    fn validate_backends(&self, at: &str) -> Result<(), Violation> {
+        for (index, backend) in self.backend_refs.iter().enumerate() {
+            let at = format!("{at}.backendRefs[{index}]");
+            if backend.weight > 1_000_000 {
+                let rule = format!("is {}; it must be within 0 to 1000000", backend.weight);
+                return Err(Violation::new(format!("{at}.weight"), rule));
+            }
+            filter::validate(&backend.filters, &format!("{at}.filters"))?;
+        }
+        filter::validate(&self.filters, &format!("{at}.filters"))
     }
 
     fn unsupported(&self, at: &str) -> Vec<String> {

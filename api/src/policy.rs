@@ -20,7 +20,7 @@ pub struct Policy<P> {
 pub struct TargetRef {
     /// API group: empty for a `Service`.
     pub group: String,
-    /// `Service` or `HTTPRoute`.
+    /// `Service`, `HTTPRoute` or `GRPCRoute`.
     pub kind: String,
     /// Name.
     pub name: String,

@@ -78,7 +78,7 @@ fn schema_of<T: JsonSchema>() -> Value {
 fn target_refs() -> Value {
     let mut target = schema_of::<TargetRef>();
     target["properties"]["group"]["enum"] = json!(["", gateway::GROUP]);
-    target["properties"]["kind"]["enum"] = json!(["Service", "HTTPRoute"]);
+    target["properties"]["kind"]["enum"] = json!(["Service", "HTTPRoute", "GRPCRoute"]);
     json!({
         "description": "What it applies to, in its own namespace.",
         "type": "array",

@@ -7,6 +7,7 @@ mod flaw;
 mod pods;
 mod protocol;
 mod references;
+mod routes;
 
 use std::{
     collections::BTreeMap,
@@ -17,7 +18,6 @@ use std::{
 use weft_api::{
     Object,
     circuit_breaker::CircuitBreaker,
-    gateway::HttpRouteSpec,
     kubernetes::{
         AddressType, EndpointSlice, LABEL_SERVICE_NAME, ObjectReference, ServicePort, ServiceSpec, Transport,
     },
@@ -32,9 +32,11 @@ use crate::store::{Finding, ObjectKind, ObjectName, Store};
 use annotations::Annotations;
 use attach::Attachments;
 use pods::Pods;
+use routes::Attached;
 
 pub use pods::{PodPort, PodTarget, PodView};
 pub use protocol::Protocol;
+pub use routes::{RouteView, Routes, RuleView};
 
 /// A store whose references are followed.
 #[derive(Clone, Debug, Default)]
@@ -72,29 +74,11 @@ pub struct PortView {
     pub port: ServicePort,
     /// What is spoken on it.
     pub protocol: Protocol,
-    /// Routes that are attached to it, by seniority.
-    pub routes: Vec<RouteView>,
+    /// Routes that are attached to it.
+    pub routes: Routes,
     /// The circuit breaker of its cluster.
     pub circuit_breaker: Option<Arc<Object<Policy<CircuitBreaker>>>>,
     /// The retry policy that applies where no route has its own.
-    pub retry: Option<Arc<Object<Policy<Retry>>>>,
-}
-
-/// A route, and what applies to its rules.
-#[derive(Clone, Debug, PartialEq)]
-pub struct RouteView {
-    /// The route.
-    pub route: Arc<Object<HttpRouteSpec>>,
-    /// What is attached to each of its rules.
-    pub rules: Vec<RuleView>,
-}
-
-/// The policies that are attached to a rule of a route, or to the route as a whole.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct RuleView {
-    /// The circuit breaker that stands before the services'.
-    pub circuit_breaker: Option<Arc<Object<Policy<CircuitBreaker>>>>,
-    /// The retry policy that takes the place of the service's.
     pub retry: Option<Arc<Object<Policy<Retry>>>>,
 }
 
@@ -106,7 +90,7 @@ pub fn resolve(store: &Store) -> Resolved {
     let mut addresses = addresses::assign(store, &mut findings);
     let pods = Pods::of(store, &mut findings);
     let slices = slices_by_service(store);
-    let routes = routes_by_service(store);
+    let routes = Attached::of(store);
     let mut services = BTreeMap::new();
     for (name, service) in &store.services {
         let slices = slices.get(name).cloned().unwrap_or_default();
@@ -116,7 +100,7 @@ pub fn resolve(store: &Store) -> Resolved {
         let ports = ports.map(|port| PortView {
             port: port.clone(),
             protocol: pods.protocol(service, port, &slices, opaque.as_ref()),
-            routes: attached(routes.get(name).map_or(&[], Vec::as_slice), service, port, &breakers, &retries),
+            routes: routes.to_port(service, port, &breakers, &retries, &mut findings),
             circuit_breaker: breakers.of_port(name, port),
             retry: retries.of_port(name, port),
         });
@@ -144,46 +128,6 @@ fn slices_by_service(store: &Store) -> BTreeMap<ObjectName, Vec<Arc<Object<Endpo
         }
     }
     by_service
-}
-
-fn routes_by_service(store: &Store) -> BTreeMap<ObjectName, Vec<Arc<Object<HttpRouteSpec>>>> {
-    let mut by_service: BTreeMap<_, Vec<Arc<Object<HttpRouteSpec>>>> = BTreeMap::new();
-    for route in store.http_routes.values() {
-        for parent in route.spec.parent_refs.iter().filter(|parent| references::is_producer(parent, route)) {
-            let routes =
-                by_service.entry(ObjectName::new(&route.metadata.namespace, &parent.name)).or_default();
-            if routes.last().is_none_or(|last| !Arc::ptr_eq(last, route)) {
-                routes.push(route.clone());
-            }
-        }
-    }
-    for routes in by_service.values_mut() {
-        routes.sort_by(|a, b| a.metadata.seniority().cmp(&b.metadata.seniority()));
-    }
-    by_service
-}
-
-fn attached(
-    routes: &[Arc<Object<HttpRouteSpec>>],
-    service: &Object<ServiceSpec>,
-    port: &ServicePort,
-    breakers: &Attachments<Policy<CircuitBreaker>>,
-    retries: &Attachments<Policy<Retry>>,
-) -> Vec<RouteView> {
-    let applies = |route: &&Arc<Object<HttpRouteSpec>>| {
-        let parents = route.spec.parent_refs.iter().filter(|parent| references::is_producer(parent, route));
-        parents
-            .filter(|parent| parent.name == service.metadata.name)
-            .any(|parent| references::names_port(parent, port))
-    };
-    let views = routes.iter().filter(applies).map(|route| {
-        let rules = route.spec.rules.iter().map(|rule| RuleView {
-            circuit_breaker: breakers.of_rule(&route.metadata, rule),
-            retry: retries.of_rule(&route.metadata, rule),
-        });
-        RouteView { rules: rules.collect(), route: route.clone() }
-    });
-    views.collect()
 }
 
 fn workloads_behind(

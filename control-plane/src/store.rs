@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, fmt, sync::Arc};
 use weft_api::{
     Object,
     circuit_breaker::CircuitBreaker,
-    gateway::HttpRouteSpec,
+    gateway::{GrpcRouteSpec, HttpRouteSpec},
     kubernetes::{EndpointSlice, Namespace, Pod, ServiceSpec},
     object::Metadata,
     policy::Policy,
@@ -33,6 +33,8 @@ pub struct Store {
     pub namespaces: Table<Namespace>,
     /// `HTTPRoute`.
     pub http_routes: Table<HttpRouteSpec>,
+    /// `GRPCRoute`.
+    pub grpc_routes: Table<GrpcRouteSpec>,
     /// `CircuitBreakerPolicy`.
     pub circuit_breakers: Table<Policy<CircuitBreaker>>,
     /// `RetryPolicy`.
@@ -54,6 +56,8 @@ pub enum ObjectKind {
     Namespace,
     /// `HTTPRoute` (gateway.networking.k8s.io/v1).
     HttpRoute,
+    /// `GRPCRoute` (gateway.networking.k8s.io/v1).
+    GrpcRoute,
     /// `CircuitBreakerPolicy` (policy.weft.dev/v1alpha1).
     CircuitBreakerPolicy,
     /// `RetryPolicy` (policy.weft.dev/v1alpha1).
@@ -93,6 +97,8 @@ pub enum AnyObject {
     Namespace(Arc<Object<Namespace>>),
     /// `HTTPRoute`.
     HttpRoute(Arc<Object<HttpRouteSpec>>),
+    /// `GRPCRoute`.
+    GrpcRoute(Arc<Object<GrpcRouteSpec>>),
     /// `CircuitBreakerPolicy`.
     CircuitBreakerPolicy(Arc<Object<Policy<CircuitBreaker>>>),
     /// `RetryPolicy`.
@@ -110,6 +116,7 @@ impl Store {
             AnyObject::Pod(object) => put(&mut self.pods, object),
             AnyObject::Namespace(object) => put(&mut self.namespaces, object),
             AnyObject::HttpRoute(object) => put(&mut self.http_routes, object),
+            AnyObject::GrpcRoute(object) => put(&mut self.grpc_routes, object),
             AnyObject::CircuitBreakerPolicy(object) => put(&mut self.circuit_breakers, object),
             AnyObject::RetryPolicy(object) => put(&mut self.retries, object),
             AnyObject::Workload(object) => put(&mut self.workloads, object),
@@ -124,6 +131,7 @@ impl Store {
             ObjectKind::Pod => self.pods.remove(&key.name).is_some(),
             ObjectKind::Namespace => self.namespaces.remove(&key.name).is_some(),
             ObjectKind::HttpRoute => self.http_routes.remove(&key.name).is_some(),
+            ObjectKind::GrpcRoute => self.grpc_routes.remove(&key.name).is_some(),
             ObjectKind::CircuitBreakerPolicy => self.circuit_breakers.remove(&key.name).is_some(),
             ObjectKind::RetryPolicy => self.retries.remove(&key.name).is_some(),
             ObjectKind::Workload => self.workloads.remove(&key.name).is_some(),
@@ -138,6 +146,7 @@ impl Store {
             ObjectKind::Pod => self.pods.keys().cloned().collect(),
             ObjectKind::Namespace => self.namespaces.keys().cloned().collect(),
             ObjectKind::HttpRoute => self.http_routes.keys().cloned().collect(),
+            ObjectKind::GrpcRoute => self.grpc_routes.keys().cloned().collect(),
             ObjectKind::CircuitBreakerPolicy => self.circuit_breakers.keys().cloned().collect(),
             ObjectKind::RetryPolicy => self.retries.keys().cloned().collect(),
             ObjectKind::Workload => self.workloads.keys().cloned().collect(),
@@ -163,6 +172,7 @@ impl AnyObject {
             AnyObject::Pod(object) => &object.metadata,
             AnyObject::Namespace(object) => &object.metadata,
             AnyObject::HttpRoute(object) => &object.metadata,
+            AnyObject::GrpcRoute(object) => &object.metadata,
             AnyObject::CircuitBreakerPolicy(object) => &object.metadata,
             AnyObject::RetryPolicy(object) => &object.metadata,
             AnyObject::Workload(object) => &object.metadata,
@@ -177,6 +187,7 @@ impl AnyObject {
             AnyObject::Pod(_) => ObjectKind::Pod,
             AnyObject::Namespace(_) => ObjectKind::Namespace,
             AnyObject::HttpRoute(_) => ObjectKind::HttpRoute,
+            AnyObject::GrpcRoute(_) => ObjectKind::GrpcRoute,
             AnyObject::CircuitBreakerPolicy(_) => ObjectKind::CircuitBreakerPolicy,
             AnyObject::RetryPolicy(_) => ObjectKind::RetryPolicy,
             AnyObject::Workload(_) => ObjectKind::Workload,
@@ -191,12 +202,13 @@ impl AnyObject {
 
 impl ObjectKind {
     /// Every kind that is read.
-    pub const ALL: [ObjectKind; 8] = [
+    pub const ALL: [ObjectKind; 9] = [
         ObjectKind::Service,
         ObjectKind::EndpointSlice,
         ObjectKind::Pod,
         ObjectKind::Namespace,
         ObjectKind::HttpRoute,
+        ObjectKind::GrpcRoute,
         ObjectKind::CircuitBreakerPolicy,
         ObjectKind::RetryPolicy,
         ObjectKind::Workload,
@@ -210,6 +222,7 @@ impl ObjectKind {
             ObjectKind::Pod => "Pod",
             ObjectKind::Namespace => "Namespace",
             ObjectKind::HttpRoute => "HTTPRoute",
+            ObjectKind::GrpcRoute => "GRPCRoute",
             ObjectKind::CircuitBreakerPolicy => "CircuitBreakerPolicy",
             ObjectKind::RetryPolicy => "RetryPolicy",
             ObjectKind::Workload => "Workload",
@@ -223,7 +236,7 @@ impl ObjectKind {
                 weft_api::kubernetes::CORE_API_VERSION
             }
             ObjectKind::EndpointSlice => weft_api::kubernetes::DISCOVERY_API_VERSION,
-            ObjectKind::HttpRoute => weft_api::gateway::API_VERSION,
+            ObjectKind::HttpRoute | ObjectKind::GrpcRoute => weft_api::gateway::API_VERSION,
             ObjectKind::CircuitBreakerPolicy | ObjectKind::RetryPolicy => weft_api::names::POLICY_API_VERSION,
             ObjectKind::Workload => weft_api::names::LOCAL_API_VERSION,
         }

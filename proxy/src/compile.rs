@@ -146,7 +146,7 @@ impl Compiler {
             let action = match action {
                 Action::Respond(status) => route::Action::Respond(*status),
                 Action::Redirect(redirect) => route::Action::Redirect(redirect.clone()),
-                Action::Forward { clusters: sharing, rewrite, timeout, retry, guard } => {
+                Action::Forward { clusters: sharing, missing, rewrite, timeout, retry, guard } => {
                     let backend = |spec: &BackendSpec| Backend {
                         weight: spec.weight,
                         cluster: self.cluster(&spec.cluster, held, clusters, now),
@@ -157,8 +157,14 @@ impl Compiler {
                         retry::Rule::new(policy, self.budget(name, policy.budget, &mut budgets, now))
                     });
                     let guard = guard.as_ref().map(|guard| self.guard(route, guard, now));
-                    let rewrite = rewrite.clone();
-                    route::Action::Forward(Forward { guard, rewrite, backends, timeout: *timeout, retry })
+                    route::Action::Forward(Forward {
+                        guard,
+                        rewrite: rewrite.clone(),
+                        backends,
+                        missing: *missing,
+                        timeout: *timeout,
+                        retry,
+                    })
                 }
             };
             Arc::new(Route {

@@ -119,7 +119,7 @@ impl Fault {
                 "no_route",
                 404,
                 Configuration,
-                "no route of the service matches; check its HTTPRoutes against the request",
+                "no route of the service matches; check its HTTPRoutes or GRPCRoutes against the request",
             ),
             Self::BackendMissing => (
                 "backend_missing",

@@ -8,7 +8,7 @@ mod rewrite;
 
 use std::{borrow::Cow, sync::Arc, time::Duration};
 
-use http::{HeaderName, Method, request::Parts};
+use http::{HeaderName, Method, StatusCode, request::Parts};
 use rand::Rng;
 use regex_lite::{Regex, RegexBuilder};
 use weft_api::names;
@@ -55,7 +55,7 @@ pub enum Action {
     /// Sends the caller elsewhere.
     Redirect(Redirect),
     /// Answers it with a status: a rule without a valid backend.
-    Respond(http::StatusCode),
+    Respond(StatusCode),
 }
 
 /// Where to, and how persistently.
@@ -66,6 +66,8 @@ pub struct Forward {
     pub rewrite: Rewrite,
     /// Backends and their weights.
     pub backends: Backends,
+    /// What is answered for one that does not exist.
+    pub missing: StatusCode,
     /// For response headers, retries included. `None` = no limit.
     pub timeout: Option<Duration>,
     /// When and how to try again. `None` = once only.

@@ -78,9 +78,18 @@ fn policy_on(kind: &str, target: &str, name: &str, spec: &str) -> String {
 
 /// An `HTTPRoute` of a service. `rules` is a YAML list, without indentation.
 pub fn route(service: &str, rules: &str) -> String {
+    route_of("HTTPRoute", service, rules)
+}
+
+/// The same for calls: a `GRPCRoute`.
+pub fn grpc_route(service: &str, rules: &str) -> String {
+    route_of("GRPCRoute", service, rules)
+}
+
+fn route_of(kind: &str, service: &str, rules: &str) -> String {
     let rules = indented(rules, 2);
     format!(
-        "apiVersion: {}\nkind: HTTPRoute\nmetadata: {{ name: {service} }}\nspec:\n  \
+        "apiVersion: {}\nkind: {kind}\nmetadata: {{ name: {service} }}\nspec:\n  \
          parentRefs: [{{ group: \"\", kind: Service, name: {service}, port: {SERVICE_PORT} }}]\n  rules:\n{rules}---\n",
         gateway::API_VERSION,
     )

@@ -260,14 +260,17 @@ fn what_routes_do_besides() {
     let share_bytes = field(1, &[varint(1, 7), varint(2, 2)].concat());
     let mirror_bytes = [field(1, b"m"), field(3, &share_bytes), varint(6, 1)].concat();
     let host = route_action::HostRewriteSpecifier::HostRewriteLiteral("h".to_owned());
+    let not_found = route_action::ClusterNotFoundResponseCode::InternalServerError;
     let action = RouteAction {
+        cluster_not_found_response_code: not_found.into(),
         prefix_rewrite: "/p".to_owned(),
         host_rewrite_specifier: Some(host),
         request_mirror_policies: vec![mirror],
         regex_rewrite: Some(rewrite.clone()),
         ..Default::default()
     };
-    let fields = [field(5, b"/p"), field(6, b"h"), field(30, &mirror_bytes), field(32, &rewrite_bytes)];
+    let fields =
+        [varint(20, 2), field(5, b"/p"), field(6, b"h"), field(30, &mirror_bytes), field(32, &rewrite_bytes)];
     check(&action, &fields);
 
     let redirect = RedirectAction {

@@ -18,20 +18,23 @@ use weft_xds::{
     metadata,
     route::{
         DirectResponseAction, Route, RouteAction, RouteConfiguration, VirtualHost, WeightedCluster,
-        route::Action, route_action::ClusterSpecifier, weighted_cluster::ClusterWeight,
+        route::Action,
+        route_action::{ClusterNotFoundResponseCode, ClusterSpecifier},
+        weighted_cluster::ClusterWeight,
     },
 };
 
 use super::Draft;
 use crate::{
-    resolve::{PortView, RuleView},
+    resolve::{PortView, RouteView, Routes, RuleView},
     snapshot,
     store::ObjectName,
 };
 use filters::Headers;
+use matches::Condition;
 use precedence::Candidate;
 
-/// Name of the only route of a port to which no HTTPRoute is attached.
+/// Name of the only route of a port to which none is attached.
 const DEFAULT_ROUTE: &str = "default";
 
 /// What the fields of a route that others know cannot say.
@@ -47,11 +50,17 @@ struct Extra<'a> {
 /// The routes of a service's port.
 pub(super) fn of_service(service: &ObjectName, port: &PortView) -> Draft {
     let name = snapshot::port_name(service, port.port.port);
-    if port.routes.is_empty() {
-        return all_to_cluster(name, port.retry.as_ref().map(|policy| &policy.spec.settings));
+    match &port.routes {
+        Routes::Http(views) if views.is_empty() => {
+            all_to_cluster(name, port.retry.as_ref().map(|policy| &policy.spec.settings))
+        }
+        Routes::Http(views) => draft(name, in_order(views, port)),
+        Routes::Grpc(views) => draft(name, in_order(views, port)),
     }
-    let routes = precedence::sorted(&port.routes);
-    draft(name, routes.iter().map(|candidate| candidate_route(candidate, port)).collect())
+}
+
+fn in_order<M: Condition>(views: &[RouteView<M>], port: &PortView) -> Vec<Route> {
+    precedence::sorted(views).iter().map(|candidate| candidate_route(candidate, port)).collect()
 }
 
 /// Every request goes to the cluster of the same name.
@@ -59,7 +68,7 @@ pub(super) fn all_to_cluster(name: String, retry: Option<&Retry>) -> Draft {
     let action = forward(ClusterSpecifier::Cluster(name.clone()), None, retry);
     let route = Route {
         name: DEFAULT_ROUTE.to_owned(),
-        r#match: Some(matches::matcher(&Match::default())),
+        r#match: Some(Match::default().matcher()),
         action: Some(Action::Route(action)),
         metadata: Extra { circuit_breaker: None, retry }.metadata(),
         ..Route::default()
@@ -80,10 +89,10 @@ fn draft(name: String, routes: Vec<Route>) -> Draft {
     Draft::new(Kind::Routes, name, &configuration)
 }
 
-fn candidate_route(candidate: &Candidate, port: &PortView) -> Route {
+fn candidate_route<M: Condition>(candidate: &Candidate<'_, M>, port: &PortView) -> Route {
     let object = &candidate.view.route;
     let RuleView { circuit_breaker, retry } = candidate.policies;
-    let name = format!("{}/rule/{}", ObjectName::of(&object.metadata), candidate.rule_index);
+    let name = format!("{}/{}/{}", ObjectName::of(&object.metadata), M::STEP, candidate.rule_index);
     // A policy of the route wins over that of the service, and the route's own word over both.
     let attached = retry.as_ref().or(port.retry.as_ref());
     let retry = retries::of_rule(candidate.rule, attached.map(|policy| &policy.spec.settings));
@@ -93,7 +102,7 @@ fn candidate_route(candidate: &Candidate, port: &PortView) -> Route {
         filters::headers(&candidate.rule.filters);
     Route {
         name,
-        r#match: Some(matches::matcher(&candidate.one)),
+        r#match: Some(candidate.one.matcher()),
         action: Some(action(candidate, port, retry.as_ref())),
         metadata: Extra { circuit_breaker, retry: retry.as_ref() }.metadata(),
         request_headers_to_add: request_add,
@@ -105,20 +114,25 @@ fn candidate_route(candidate: &Candidate, port: &PortView) -> Route {
 }
 
 /// What is done with requests that fit the match of a rule.
-fn action(candidate: &Candidate, port: &PortView, retry: Option<&Retry>) -> Action {
+fn action<M: Condition>(candidate: &Candidate<'_, M>, port: &PortView, retry: Option<&Retry>) -> Action {
     let Candidate { view, rule, one, .. } = candidate;
-    if let Some(redirect) = filters::redirect(&rule.filters, one, port.port.port) {
+    let prefix = one.prefix().unwrap_or_default();
+    if let Some(redirect) = filters::redirect(&rule.filters, prefix, port.port.port) {
         return Action::Redirect(redirect);
     }
-    match backends(rule, &view.route.metadata) {
-        Some(clusters) => {
-            let timeout = rule.timeouts.and_then(|timeouts| timeouts.request);
-            let mut action = forward(clusters, timeout, retry);
-            filters::rewrite(&rule.filters, one, &mut action);
-            Action::Route(action)
-        }
-        None => Action::DirectResponse(DirectResponseAction { status: 500, body: None }),
-    }
+    let Some(clusters) = backends(rule, &view.route.metadata) else {
+        let status = match M::NOBODY {
+            ClusterNotFoundResponseCode::ServiceUnavailable => 503,
+            ClusterNotFoundResponseCode::NotFound => 404,
+            ClusterNotFoundResponseCode::InternalServerError => 500,
+        };
+        return Action::DirectResponse(DirectResponseAction { status, body: None });
+    };
+    let timeout = rule.timeouts.and_then(|timeouts| timeouts.request);
+    let mut action = forward(clusters, timeout, retry);
+    action.cluster_not_found_response_code = M::NOBODY.into();
+    filters::rewrite(&rule.filters, prefix, &mut action);
+    Action::Route(action)
 }
 
 impl Extra<'_> {
@@ -146,7 +160,7 @@ fn forward(
 }
 
 /// The clusters that share the requests of a rule; `None` if nobody takes any.
-fn backends(rule: &Rule, route: &ObjectMetadata) -> Option<ClusterSpecifier> {
+fn backends<M>(rule: &Rule<M>, route: &ObjectMetadata) -> Option<ClusterSpecifier> {
     let sharing: Vec<_> = rule.backend_refs.iter().filter(|backend| backend.weight > 0).collect();
     match sharing[..] {
         [] => None,

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use weft_api::{
     Object,
     circuit_breaker::CircuitBreaker,
-    gateway::{self, Rule},
+    gateway::{self, RouteSpec, Rule},
     kubernetes::ServicePort,
     object::Metadata,
     policy::{Policy, TargetRef},
@@ -80,10 +80,9 @@ impl<S> Attachments<S> {
     }
 
     /// What applies to a rule of a route: what names the rule, or else what names the route.
-    pub(super) fn of_rule(&self, route: &Metadata, rule: &Rule) -> Option<Arc<Object<S>>> {
-        let route = ObjectName::of(route);
-        let named = rule.name.clone().and_then(|name| self.find(ObjectKind::HttpRoute, &route, Some(name)));
-        named.or_else(|| self.find(ObjectKind::HttpRoute, &route, None))
+    pub(super) fn of_rule<M>(&self, route: &ObjectKey, rule: &Rule<M>) -> Option<Arc<Object<S>>> {
+        let named = rule.name.clone().and_then(|name| self.find(route.kind, &route.name, Some(name)));
+        named.or_else(|| self.find(route.kind, &route.name, None))
     }
 
     fn find(&self, kind: ObjectKind, name: &ObjectName, section: Option<String>) -> Option<Arc<Object<S>>> {
@@ -112,11 +111,12 @@ fn target(store: &Store, policy: &Metadata, reference: &TargetRef) -> Result<Tar
     let section = reference.section_name.clone();
     match (reference.group.as_str(), reference.kind.as_str()) {
         ("", "Service") => service(store, name, section),
-        (gateway::GROUP, "HTTPRoute") => route(store, name, section),
+        (gateway::GROUP, "HTTPRoute") => route(&store.http_routes, ObjectKind::HttpRoute, name, section),
+        (gateway::GROUP, "GRPCRoute") => route(&store.grpc_routes, ObjectKind::GrpcRoute, name, section),
         (group, kind) => Err(Flaw::unsupported(
             "kind",
             format!("is {kind} of group `{group}`, to which no policy can be attached"),
-            "use kind Service of group \"\", or HTTPRoute of group gateway.networking.k8s.io",
+            "use kind Service of group \"\", or HTTPRoute or GRPCRoute of group gateway.networking.k8s.io",
         )),
     }
 }
@@ -138,14 +138,20 @@ fn service(store: &Store, name: ObjectName, section: Option<String>) -> Result<T
     }
 }
 
-fn route(store: &Store, name: ObjectName, section: Option<String>) -> Result<Target, Flaw> {
-    let Some(route) = store.http_routes.get(&name) else {
-        return Err(Flaw::dangling("name", format!("names HTTPRoute {name}, which does not exist")));
+fn route<M>(
+    routes: &Table<RouteSpec<M>>,
+    kind: ObjectKind,
+    name: ObjectName,
+    section: Option<String>,
+) -> Result<Target, Flaw> {
+    let word = kind.name();
+    let Some(route) = routes.get(&name) else {
+        return Err(Flaw::dangling("name", format!("names {word} {name}, which does not exist")));
     };
     match &section {
         Some(rule) if !route.spec.rules.iter().any(|one| one.name.as_ref() == Some(rule)) => {
-            Err(Flaw::dangling("sectionName", format!("is `{rule}`, which is no rule of HTTPRoute {name}")))
+            Err(Flaw::dangling("sectionName", format!("is `{rule}`, which is no rule of {word} {name}")))
         }
-        _ => Ok(Target { kind: ObjectKind::HttpRoute, name, section }),
+        _ => Ok(Target { kind, name, section }),
     }
 }

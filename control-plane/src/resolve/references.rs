@@ -2,7 +2,7 @@
 
 use weft_api::{
     Object,
-    gateway::{BackendRef, HttpRouteSpec, ParentRef},
+    gateway::{BackendRef, ParentRef, RouteSpec},
     kubernetes::{EndpointSlice, Exposure, LABEL_SERVICE_NAME, ObjectReference, ServicePort, Transport},
     object::Metadata,
     workload::WorkloadSpec,
@@ -12,10 +12,10 @@ use super::flaw::Flaw;
 use crate::store::{Finding, ObjectKey, ObjectKind, ObjectName, Reason, Store};
 
 /// Whether `parent` is a Service in the route's own namespace: the only parents that are supported.
-pub(super) fn is_producer(parent: &ParentRef, route: &Object<HttpRouteSpec>) -> bool {
+pub(super) fn is_producer(parent: &ParentRef, route: &Metadata) -> bool {
     parent.group.is_empty()
         && parent.kind == "Service"
-        && parent.namespace.as_ref().is_none_or(|namespace| *namespace == route.metadata.namespace)
+        && parent.namespace.as_ref().is_none_or(|namespace| *namespace == route.namespace)
 }
 
 /// Whether `parent` means `port`: by number, by name, or because it means all.
@@ -50,7 +50,10 @@ pub(super) fn check(store: &Store) -> Vec<Finding> {
         of_slice(store, slice, &mut findings);
     }
     for route in store.http_routes.values() {
-        of_route(store, route, &mut findings);
+        of_route(store, ObjectKind::HttpRoute, route, &mut findings);
+    }
+    for route in store.grpc_routes.values() {
+        of_route(store, ObjectKind::GrpcRoute, route, &mut findings);
     }
     for workload in store.workloads.values() {
         of_workload(store, workload, &mut findings);
@@ -95,15 +98,15 @@ fn of_slice(store: &Store, slice: &Object<EndpointSlice>, findings: &mut Vec<Fin
     }
 }
 
-fn of_route(store: &Store, route: &Object<HttpRouteSpec>, findings: &mut Vec<Finding>) {
-    let object = about(ObjectKind::HttpRoute, &route.metadata);
+fn of_route<M>(store: &Store, kind: ObjectKind, route: &Object<RouteSpec<M>>, findings: &mut Vec<Finding>) {
+    let object = about(kind, &route.metadata);
     for (index, parent) in route.spec.parent_refs.iter().enumerate() {
-        let flaw = of_parent(store, route, parent);
+        let flaw = of_parent(store, &route.metadata, parent);
         findings.extend(flaw.map(|flaw| flaw.at(&object, &format!("spec.parentRefs[{index}]"))));
     }
     for (rule, backends) in route.spec.rules.iter().map(|rule| &rule.backend_refs).enumerate() {
         for (index, backend) in backends.iter().enumerate() {
-            let flaw = of_backend(store, route, backend);
+            let flaw = of_backend(store, &route.metadata, backend);
             let field = format!("spec.rules[{rule}].backendRefs[{index}]");
             findings.extend(flaw.map(|flaw| flaw.at(&object, &field)));
         }
@@ -119,7 +122,7 @@ fn of_workload(store: &Store, workload: &Object<WorkloadSpec>, findings: &mut Ve
     }
 }
 
-fn of_parent(store: &Store, route: &Object<HttpRouteSpec>, parent: &ParentRef) -> Option<Flaw> {
+fn of_parent(store: &Store, route: &Metadata, parent: &ParentRef) -> Option<Flaw> {
     if !parent.group.is_empty() || parent.kind != "Service" {
         let message =
             format!("is {} of group `{}`; only Services are supported yet", parent.kind, parent.group);
@@ -133,7 +136,7 @@ fn of_parent(store: &Store, route: &Object<HttpRouteSpec>, parent: &ParentRef) -
             "put the route into the namespace of the Service",
         ));
     }
-    let name = ObjectName::new(&route.metadata.namespace, &parent.name);
+    let name = ObjectName::new(&route.namespace, &parent.name);
     let Some(service) = store.services.get(&name) else {
         return Some(Flaw::dangling("name", no_service(&name)));
     };
@@ -149,7 +152,7 @@ fn of_parent(store: &Store, route: &Object<HttpRouteSpec>, parent: &ParentRef) -
     })
 }
 
-fn of_backend(store: &Store, route: &Object<HttpRouteSpec>, backend: &BackendRef) -> Option<Flaw> {
+fn of_backend(store: &Store, route: &Metadata, backend: &BackendRef) -> Option<Flaw> {
     if !backend.group.is_empty() || backend.kind != "Service" {
         let message = format!("is {} of group `{}`; only Services can answer", backend.kind, backend.group);
         return Some(Flaw::unsupported("kind", message, "leave `group` and `kind` out"));
@@ -162,7 +165,7 @@ fn of_backend(store: &Store, route: &Object<HttpRouteSpec>, backend: &BackendRef
             hint: "add `port: <number>`".to_owned(),
         });
     };
-    let namespace = backend.namespace.as_ref().unwrap_or(&route.metadata.namespace);
+    let namespace = backend.namespace.as_ref().unwrap_or(&route.namespace);
     of_port(store, &ObjectName::new(namespace, &backend.name), port, "name")
 }
 
@@ -183,6 +186,6 @@ fn no_port(name: &ObjectName, port: u16) -> String {
     format!("is {port}, which is no port of Service {name}")
 }
 
-fn about(kind: ObjectKind, metadata: &Metadata) -> ObjectKey {
+pub(super) fn about(kind: ObjectKind, metadata: &Metadata) -> ObjectKey {
     ObjectKey { kind, name: ObjectName::of(metadata) }
 }

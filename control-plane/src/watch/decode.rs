@@ -168,6 +168,9 @@ fn object(kind: ObjectKind, metadata: Metadata, node: &Node, author: Author) -> 
         ObjectKind::HttpRoute => {
             AnyObject::HttpRoute(Arc::new(Object { metadata, spec: read(&spec, "spec")? }))
         }
+        ObjectKind::GrpcRoute => {
+            AnyObject::GrpcRoute(Arc::new(Object { metadata, spec: read(&spec, "spec")? }))
+        }
         ObjectKind::Workload => {
             AnyObject::Workload(Arc::new(Object { metadata, spec: read(&spec, "spec")? }))
         }

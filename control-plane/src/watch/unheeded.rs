@@ -28,5 +28,6 @@ pub(super) fn check(located: &Located) -> impl Iterator<Item = Finding> {
 /// Whether no Service is among the targets, which would heed every field.
 fn is_of_routes_only(object: &AnyObject) -> bool {
     let AnyObject::CircuitBreakerPolicy(policy) = object else { return false };
-    policy.spec.target_refs.iter().all(|target| target.group == gateway::GROUP && target.kind == "HTTPRoute")
+    let is_route = |kind: &str| matches!(kind, "HTTPRoute" | "GRPCRoute");
+    policy.spec.target_refs.iter().all(|target| target.group == gateway::GROUP && is_route(&target.kind))
 }

@@ -6,7 +6,7 @@ use regex_lite::RegexBuilder;
 use weft_api::{
     Object,
     circuit_breaker::Violation,
-    gateway::{HttpRouteSpec, PathMatchKind, ValueMatch, ValueMatchKind},
+    gateway::{GrpcRouteSpec, HttpRouteSpec, PathMatchKind, RouteSpec, ValueMatch, ValueMatchKind},
     kubernetes::{AddressType, EndpointSlice, Pod, ServiceSpec},
     names,
     object::Metadata,
@@ -43,7 +43,8 @@ pub(super) fn validate(object: &AnyObject, node: &Node) -> Result<(), Flaw> {
         AnyObject::Pod(pod) => of_pod(pod, node),
         // Its name is all that it says.
         AnyObject::Namespace(_) => Ok(()),
-        AnyObject::HttpRoute(route) => of_route(&route.spec, node),
+        AnyObject::HttpRoute(route) => of_http_route(&route.spec, node),
+        AnyObject::GrpcRoute(route) => of_grpc_route(&route.spec, node),
         AnyObject::CircuitBreakerPolicy(policy) => in_range(policy.spec.settings.validate(), node),
         AnyObject::RetryPolicy(policy) => in_range(policy.spec.settings.validate(), node),
         AnyObject::Workload(workload) => of_workload(workload, node),
@@ -112,13 +113,9 @@ fn of_slice(slice: &EndpointSlice, node: &Node) -> Result<(), Flaw> {
     }
 }
 
-fn of_route(spec: &HttpRouteSpec, node: &Node) -> Result<(), Flaw> {
+fn of_http_route(spec: &HttpRouteSpec, node: &Node) -> Result<(), Flaw> {
     in_range(spec.validate(), node)?;
-    if let Some(field) = spec.unsupported().first() {
-        let field = format!("spec.{field}");
-        return Err(Flaw::new(node, &field, Reason::NotSupported, "is not supported yet")
-            .hint("remove it: the route would not do what it says"));
-    }
+    is_carried(spec, node)?;
     for (rule, matches) in spec.rules.iter().map(|rule| &rule.matches).enumerate() {
         for (index, one) in matches.iter().enumerate() {
             let field = format!("spec.rules[{rule}].matches[{index}]");
@@ -130,6 +127,34 @@ fn of_route(spec: &HttpRouteSpec, node: &Node) -> Result<(), Flaw> {
         }
     }
     Ok(())
+}
+
+fn of_grpc_route(spec: &GrpcRouteSpec, node: &Node) -> Result<(), Flaw> {
+    in_range(spec.validate(), node)?;
+    is_carried(spec, node)?;
+    for (rule, matches) in spec.rules.iter().map(|rule| &rule.matches).enumerate() {
+        for (index, one) in matches.iter().enumerate() {
+            let field = format!("spec.rules[{rule}].matches[{index}]");
+            let by_expression =
+                one.method.as_ref().filter(|method| method.kind == ValueMatchKind::RegularExpression);
+            for (name, text) in
+                by_expression.iter().flat_map(|it| [("service", it.service()), ("method", it.method())])
+            {
+                if let Some(text) = text {
+                    expression(node, &format!("{field}.method.{name}"), text)?;
+                }
+            }
+            values(node, &format!("{field}.headers"), &one.headers)?;
+        }
+    }
+    Ok(())
+}
+
+/// A route that says what is not carried would not do what it says.
+fn is_carried<M>(spec: &RouteSpec<M>, node: &Node) -> Result<(), Flaw> {
+    let Some(field) = spec.unsupported().into_iter().next() else { return Ok(()) };
+    Err(Flaw::new(node, &format!("spec.{field}"), Reason::NotSupported, "is not supported yet")
+        .hint("remove it: the route would not do what it says"))
 }
 
 fn values(node: &Node, field: &str, values: &[ValueMatch]) -> Result<(), Flaw> {

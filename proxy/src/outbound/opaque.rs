@@ -10,7 +10,7 @@ use std::{
 
 use tokio::net::TcpStream;
 
-use super::connect_event;
+use super::outcome;
 use crate::{
     admission::Admission,
     balance::{Endpoint, Picked},
@@ -129,7 +129,7 @@ async fn reach(
             }
             Err(error) => {
                 tracing::debug!(destination = %cluster.name(), address = %peer.address, %error, "try failed");
-                let (event, fault) = connect_event(&error);
+                let (event, fault) = outcome::of_connecting(&error);
                 admission.report(event, worker.is_starved(now), now);
                 last = fault;
             }

@@ -15,9 +15,13 @@ use weft_xds::{
     metadata, protobuf,
     route::{
         HeaderMatcher, QueryParameterMatcher, RetryPolicy, Route as RouteMessage, RouteAction,
-        RouteConfiguration, RouteMatch, header_matcher::HeaderMatchSpecifier,
-        query_parameter_matcher::QueryParameterMatchSpecifier, route::Action as ActionMessage,
-        route_action::ClusterSpecifier, route_match::PathSpecifier, weighted_cluster::ClusterWeight,
+        RouteConfiguration, RouteMatch,
+        header_matcher::HeaderMatchSpecifier,
+        query_parameter_matcher::QueryParameterMatchSpecifier,
+        route::Action as ActionMessage,
+        route_action::{ClusterNotFoundResponseCode, ClusterSpecifier},
+        route_match::PathSpecifier,
+        weighted_cluster::ClusterWeight,
     },
 };
 
@@ -48,6 +52,8 @@ pub enum Action {
     Forward {
         /// Those that share the requests.
         clusters: Vec<BackendSpec>,
+        /// What is answered for one of them that does not exist.
+        missing: StatusCode,
         /// What requests are called from here on.
         rewrite: Rewrite,
         /// For the whole request.
@@ -81,8 +87,8 @@ impl RouteSpec {
         let backend =
             |name: &&str| BackendSpec { weight: 1, cluster: Arc::from(*name), edits: Edits::default() };
         let clusters = clusters.iter().map(backend).collect();
-        let rewrite = Rewrite::default();
-        let action = Action::Forward { clusters, rewrite, timeout: None, retry: None, guard: None };
+        let (rewrite, missing) = (Rewrite::default(), StatusCode::INTERNAL_SERVER_ERROR);
+        let action = Action::Forward { clusters, missing, rewrite, timeout: None, retry: None, guard: None };
         Self { name: name.into(), matches: Match::default(), edits: Edits::default(), action }
     }
 }
@@ -163,7 +169,12 @@ fn forward(action: &RouteAction, metadata: RouteMetadata) -> Result<Action, Stri
     let policy = retry.as_ref().and_then(|retry| retry.timeout).map(weft_api::Duration::get);
     let timeout = route.into_iter().chain(policy).min();
     let guard = metadata.circuit_breaker.map(GuardSpec::new).transpose()?.map(Box::new);
-    Ok(Action::Forward { clusters, rewrite, timeout, retry, guard })
+    let missing = match action.cluster_not_found_response_code() {
+        ClusterNotFoundResponseCode::ServiceUnavailable => StatusCode::SERVICE_UNAVAILABLE,
+        ClusterNotFoundResponseCode::NotFound => StatusCode::NOT_FOUND,
+        ClusterNotFoundResponseCode::InternalServerError => StatusCode::INTERNAL_SERVER_ERROR,
+    };
+    Ok(Action::Forward { clusters, missing, rewrite, timeout, retry, guard })
 }
 
 fn backend(message: &ClusterWeight) -> Result<BackendSpec, String> {

@@ -203,6 +203,9 @@ impl ::prost::Name for QueryParameterMatcher {
 /// Forward to a cluster.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct RouteAction {
+    /// Where the cluster does not exist.
+    #[prost(enumeration = "route_action::ClusterNotFoundResponseCode", tag = "20")]
+    pub cluster_not_found_response_code: i32,
     /// In place of the prefix that was matched.
     #[prost(string, tag = "5")]
     pub prefix_rewrite: ::prost::alloc::string::String,
@@ -252,6 +255,45 @@ pub mod route_action {
         fn type_url() -> ::prost::alloc::string::String {
             "type.googleapis.com/envoy.config.route.v3.RouteAction.RequestMirrorPolicy"
                 .into()
+        }
+    }
+    #[derive(
+        Clone,
+        Copy,
+        Debug,
+        PartialEq,
+        Eq,
+        Hash,
+        PartialOrd,
+        Ord,
+        ::prost::Enumeration
+    )]
+    #[repr(i32)]
+    pub enum ClusterNotFoundResponseCode {
+        ServiceUnavailable = 0,
+        NotFound = 1,
+        InternalServerError = 2,
+    }
+    impl ClusterNotFoundResponseCode {
+        /// String value of the enum field names used in the ProtoBuf definition.
+        ///
+        /// The values are not transformed in any way and thus are considered stable
+        /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+        pub fn as_str_name(&self) -> &'static str {
+            match self {
+                Self::ServiceUnavailable => "SERVICE_UNAVAILABLE",
+                Self::NotFound => "NOT_FOUND",
+                Self::InternalServerError => "INTERNAL_SERVER_ERROR",
+            }
+        }
+        /// Creates an enum from field names used in the ProtoBuf definition.
+        pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+            match value {
+                "SERVICE_UNAVAILABLE" => Some(Self::ServiceUnavailable),
+                "NOT_FOUND" => Some(Self::NotFound),
+                "INTERNAL_SERVER_ERROR" => Some(Self::InternalServerError),
+                _ => None,
+            }
         }
     }
     #[derive(Clone, PartialEq, ::prost::Oneof)]

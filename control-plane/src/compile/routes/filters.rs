@@ -1,7 +1,7 @@
 //! Filters of a rule or of a backend, in the fields that xDS has for them.
 
 use weft_api::gateway::{
-    Filter, Match,
+    Filter,
     filter::{self, HeaderEdits, PathModifier, Redirect, Scheme},
 };
 use weft_xds::{
@@ -56,13 +56,13 @@ fn put(edits: &HeaderEdits) -> impl Iterator<Item = HeaderValueOption> + '_ {
     set.chain(add)
 }
 
-/// The redirect among `filters`, for requests that fit `one` on the service's port `called`.
-pub(super) fn redirect(filters: &[Filter], one: &Match, called: u16) -> Option<RedirectAction> {
+/// The redirect among `filters`, for requests that begin with `matched` and were made to the service's port `called`.
+pub(super) fn redirect(filters: &[Filter], matched: &str, called: u16) -> Option<RedirectAction> {
     let redirect = filters.iter().find_map(|filter| match filter {
         Filter::RequestRedirect(redirect) => Some(redirect),
         _ => None,
     })?;
-    let path = redirect.path.as_ref().and_then(|path| match (path, new_path(path, one)?) {
+    let path = redirect.path.as_ref().and_then(|path| match (path, new_path(path, matched)?) {
         (PathModifier::Full(path), _) => Some(PathRewriteSpecifier::PathRedirect(path.clone())),
         (_, NewPath::Prefix(prefix)) => Some(PathRewriteSpecifier::PrefixRewrite(prefix)),
         (_, NewPath::Pattern(pattern)) => Some(PathRewriteSpecifier::RegexRewrite(pattern)),
@@ -102,15 +102,15 @@ fn port(redirect: &Redirect, called: u16) -> Option<u16> {
     (hostname.is_none() || !is_meant).then_some(port)
 }
 
-/// Fills in what the rewrite among `filters` says, for requests that fit `one`.
-pub(super) fn rewrite(filters: &[Filter], one: &Match, action: &mut RouteAction) {
+/// Fills in what the rewrite among `filters` says, for requests that begin with `matched`.
+pub(super) fn rewrite(filters: &[Filter], matched: &str, action: &mut RouteAction) {
     let rewrite = filters.iter().find_map(|filter| match filter {
         Filter::UrlRewrite(rewrite) => Some(rewrite),
         _ => None,
     });
     let Some(rewrite) = rewrite else { return };
     action.host_rewrite_specifier = rewrite.hostname.clone().map(HostRewriteSpecifier::HostRewriteLiteral);
-    match rewrite.path.as_ref().and_then(|path| new_path(path, one)) {
+    match rewrite.path.as_ref().and_then(|path| new_path(path, matched)) {
         Some(NewPath::Prefix(prefix)) => action.prefix_rewrite = prefix,
         Some(NewPath::Pattern(pattern)) => action.regex_rewrite = Some(pattern),
         None => {}
@@ -125,8 +125,8 @@ enum NewPath {
     Pattern(RegexMatchAndSubstitute),
 }
 
-/// `None` if paths stay what they are.
-fn new_path(path: &PathModifier, one: &Match) -> Option<NewPath> {
+/// `None` if paths stay what they are. `matched` is a prefix without slashes at its end.
+fn new_path(path: &PathModifier, matched: &str) -> Option<NewPath> {
     let pattern = |regex: String, substitution: &str| {
         let pattern = Some(RegexMatcher { regex });
         NewPath::Pattern(RegexMatchAndSubstitute { pattern, substitution: substitution.to_owned() })
@@ -135,7 +135,7 @@ fn new_path(path: &PathModifier, one: &Match) -> Option<NewPath> {
         PathModifier::Full(path) => return Some(pattern("^/.*$".to_owned(), path)),
         PathModifier::Prefix(prefix) => prefix.trim_end_matches('/'),
     };
-    match (one.path.value.trim_end_matches('/'), prefix) {
+    match (matched, prefix) {
         ("", "") => None,
         // What was matched is the slash that every path begins with.
         ("", prefix) => Some(NewPath::Prefix(format!("{prefix}/"))),

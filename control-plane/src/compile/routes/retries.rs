@@ -11,7 +11,7 @@ use weft_xds::route::{RetryPolicy, retry_policy::RetryBackOff};
 const RETRY_ON: &str = "retriable-status-codes,connect-failure,refused-stream";
 
 /// The retries of a rule: its own, or else those of the policy that is attached.
-pub(super) fn of_rule(rule: &Rule, attached: Option<&Retry>) -> Option<Retry> {
+pub(super) fn of_rule<M>(rule: &Rule<M>, attached: Option<&Retry>) -> Option<Retry> {
     let own = rule.retry.as_ref().map(|own| {
         let default = Retry::default();
         let backoff =

@@ -252,6 +252,29 @@ fn hints_name_what_was_meant() {
 }
 
 #[test]
+fn calls_win_a_port_over_requests_and_the_loser_is_told() {
+    let on = |port: &str| format!("parentRefs: [{{group: \"\", kind: Service, name: api{port}}}]");
+    let requests = route(&on(""));
+    let calls = requests.replace("HTTPRoute", "GRPCRoute").trim_start_matches(SERVICE).to_owned();
+    let reading = read(&[("1.yaml", &requests), ("2.yaml", &calls)]);
+    let [problem] = reading.problems() else { panic!("{:#?}", reading.problems()) };
+    assert_eq!((problem.field.as_str(), problem.reason), ("spec.parentRefs[0]", Reason::Conflicted));
+    assert_eq!(problem.object.as_deref(), Some("HTTPRoute default/x"));
+    assert!(problem.message.contains("GRPCRoute default/x"), "{problem}");
+
+    // On ports of their own both are in force.
+    let two = "apiVersion: v1\nkind: Service\nmetadata: {name: api}\n\
+               spec: {ports: [{name: a, port: 80}, {name: b, port: 81}]}\n";
+    let apart = [
+        two.to_owned(),
+        route(&on(", port: 80")).trim_start_matches(SERVICE).to_owned(),
+        calls.replace("name: api", "name: api, port: 81"),
+    ];
+    let reading = read(&[("1.yaml", &apart.concat())]);
+    assert!(reading.problems().is_empty(), "{:#?}", reading.problems());
+}
+
+#[test]
 fn of_two_policies_for_one_target_the_older_wins_and_the_other_is_told() {
     let route = route("parentRefs: [{group: \"\", kind: Service, name: api}]\n  rules: [{name: r}]");
     let targets = [

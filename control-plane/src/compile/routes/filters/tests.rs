@@ -4,7 +4,7 @@ use crate::document;
 fn redirect_of(yaml: &str, called: u16) -> RedirectAction {
     let written = format!("{{type: RequestRedirect, requestRedirect: {yaml}}}");
     let filter: Filter = document::parse(&written).unwrap()[0].decode().unwrap();
-    redirect(&[filter], &Match::default(), called).unwrap()
+    redirect(&[filter], "", called).unwrap()
 }
 
 /// What `yaml` says on a port of the service, and the port that the redirect must name; 0 = none.

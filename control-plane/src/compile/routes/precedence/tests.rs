@@ -1,17 +1,22 @@
 use std::sync::Arc;
 
-use weft_api::{Object, gateway::HttpRouteSpec, object::Metadata};
+use serde::de::DeserializeOwned;
+use weft_api::{
+    Object,
+    gateway::{GrpcMatch, Match, RouteSpec},
+    object::Metadata,
+};
 
 use super::*;
 use crate::{document, resolve::RuleView};
 
-fn view(name: &str, created: Option<&str>, rules: &str) -> RouteView {
+fn view<M: Condition + DeserializeOwned>(name: &str, created: Option<&str>, rules: &str) -> RouteView<M> {
     let metadata = match created {
         None => format!("{{name: {name}}}"),
         Some(created) => format!("{{name: {name}, creationTimestamp: {created}}}"),
     };
     let metadata: Metadata = document::parse(&metadata).unwrap()[0].decode().unwrap();
-    let spec: HttpRouteSpec = document::parse(&format!("rules: {rules}")).unwrap()[0].decode().unwrap();
+    let spec: RouteSpec<M> = document::parse(&format!("rules: {rules}")).unwrap()[0].decode().unwrap();
     let rules = vec![RuleView::default(); spec.rules.len()];
     RouteView { route: Arc::new(Object { metadata, spec }), rules }
 }
@@ -46,7 +51,7 @@ const TABLE: [(&str, &str, &str); 10] = [
 fn the_more_specific_match_comes_first_wherever_it_is_written() {
     for (rule, first, second) in TABLE {
         for (a, b) in [(first, second), (second, first)] {
-            let in_one_rule = [view("x", None, &format!("[{{matches: [{a}, {b}]}}]"))];
+            let in_one_rule: [RouteView<Match>; 1] = [view("x", None, &format!("[{{matches: [{a}, {b}]}}]"))];
             let in_two_routes = [
                 view("x", None, &format!("[{{matches: [{a}]}}]")),
                 view("y", None, &format!("[{{matches: [{b}]}}]")),
@@ -59,10 +64,38 @@ fn the_more_specific_match_comes_first_wherever_it_is_written() {
     }
 }
 
+/// The same for calls.
+const CALLS: [(&str, &str, &str); 6] = [
+    ("the longer service", "{method: {service: a.bc}}", "{method: {service: a.b, method: Long}}"),
+    ("any service before any method", "{method: {service: a}}", "{method: {method: Long}}"),
+    ("the longer method", "{method: {method: Ab}}", "{method: {method: A}, headers: [{name: a, value: b}]}"),
+    ("a method before none", "{method: {service: a, method: B}}", "{method: {service: a}}"),
+    (
+        "an expression by its length",
+        "{method: {type: RegularExpression, service: 'a.*'}}",
+        "{method: {service: ab}}",
+    ),
+    ("more headers", "{headers: [{name: a, value: b}]}", "{}"),
+];
+
+#[test]
+fn the_more_specific_call_comes_first_wherever_it_is_written() {
+    for (rule, first, second) in CALLS {
+        for (a, b) in [(first, second), (second, first)] {
+            let routes: [RouteView<GrpcMatch>; 2] = [
+                view("x", None, &format!("[{{matches: [{a}]}}]")),
+                view("y", None, &format!("[{{matches: [{b}]}}]")),
+            ];
+            let expected: GrpcMatch = document::parse(first).unwrap()[0].decode().unwrap();
+            assert_eq!(sorted(&routes)[0].one, expected, "{rule}");
+        }
+    }
+}
+
 #[test]
 fn what_is_equally_specific_goes_by_the_route_and_then_by_the_rule() {
     // By seniority, as they come.
-    let routes = [
+    let routes: [RouteView<Match>; 2] = [
         view("z-old", Some("\"2026-01-01T00:00:00Z\""), "[{name: first}, {name: second}]"),
         view("a-young", Some("\"2026-01-02T00:00:00Z\""), "[{name: third}]"),
     ];

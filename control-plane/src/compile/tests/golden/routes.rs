@@ -11,7 +11,7 @@ use weft_xds::{
         query_parameter_matcher::QueryParameterMatchSpecifier,
         redirect_action::{PathRewriteSpecifier, SchemeRewriteSpecifier},
         route::Action,
-        route_action::{ClusterSpecifier, HostRewriteSpecifier},
+        route_action::{ClusterNotFoundResponseCode, ClusterSpecifier, HostRewriteSpecifier},
         route_match::PathSpecifier,
     },
 };
@@ -116,6 +116,9 @@ fn forward(text: &mut String, action: &RouteAction) {
         }
     };
     let _ = writeln!(text, "    to {clusters}, timeout {}", duration(action.timeout.as_ref()));
+    if action.cluster_not_found_response_code() == ClusterNotFoundResponseCode::InternalServerError {
+        let _ = writeln!(text, "    500 for whoever is not there");
+    }
     if let Some(ClusterSpecifier::WeightedClusters(clusters)) = &action.cluster_specifier {
         for one in &clusters.clusters {
             let name = &one.name;
