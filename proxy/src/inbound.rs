@@ -188,12 +188,19 @@ async fn forward(
         upgrade.ask(&mut request.headers);
     }
     let body = if body.is_end_stream() { RequestBody::Empty } else { RequestBody::Once(body) };
-    let request = Request::from_parts(request.clone(), body);
+    let may_repeat = matches!(body, RequestBody::Empty) && request.method.is_idempotent();
+    let again = || Request::from_parts(request.clone(), RequestBody::Empty);
+    let first = Request::from_parts(request.clone(), body);
     let limits = &worker.shared.app_limits;
-    let sent = match upgrade {
-        None => worker.pools.send(app, request, limits).await,
-        Some(_) => Box::pin(worker.pools.send_alone(app, request, limits)).await,
+    let mut sent = match upgrade {
+        None => worker.pools.send(app, first, limits).await,
+        Some(_) => Box::pin(worker.pools.send_alone(app, first, limits)).await,
     };
+    // An application that stops closes connections while requests are on their way to it. What may be repeated (RFC 9112,
+    // 9.3.1) is: it finds a new connection, or that nobody listens any more, which lets the caller go elsewhere.
+    if may_repeat && matches!(sent, Err(SendError::Ended(_))) {
+        sent = worker.pools.send(app, again(), limits).await;
+    }
     let (response, lease) = sent.map_err(|error| fault(&error))?;
     Ok((response, Held { lease, admission: None }))
 }
@@ -239,7 +246,9 @@ fn fault(error: &SendError) -> Fault {
         SendError::Connect(error) => connect_fault(error),
         SendError::Overflow => Fault::Overflow,
         SendError::Refused => Fault::UpstreamRefused,
-        SendError::Stale | SendError::Reset(_) | SendError::Unasked => Fault::UpstreamReset,
+        SendError::Stale | SendError::Reset(_) | SendError::Ended(_) | SendError::Unasked => {
+            Fault::UpstreamReset
+        }
         SendError::Caller => Fault::ClientCancelled,
     }
 }

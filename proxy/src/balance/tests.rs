@@ -93,7 +93,10 @@ fn who_is_nearer_by_a_hair_does_not_get_everything() {
     let of_the_first = (0..4_000)
         .filter(|_| index(&endpoints, &endpoints.pick(now, &mut random, &[]).unwrap()) == 0)
         .count();
-    assert!((900..=1_100).contains(&of_the_first), "{of_the_first} of 4,000, a quarter of which are its share");
+    assert!(
+        (900..=1_100).contains(&of_the_first),
+        "{of_the_first} of 4,000, a quarter of which are its share"
+    );
 }
 
 #[test]

@@ -1,12 +1,15 @@
+use hyper_util::rt::TokioIo;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpListener,
     task::{LocalSet, spawn_local},
 };
 use tokio_rustls::TlsConnector;
+use weft_runtime::shutdown::{Shutdown, Trigger};
 
 use super::*;
 use crate::{
+    http::serve::serve,
     snapshot::{HttpPort, OpaquePort, Port, Ports, Snapshot},
     upstream::{self, Mesh, Peer, dial_opaque},
 };
@@ -17,29 +20,16 @@ struct Sidecar {
     address: SocketAddr,
     /// How many connections the application has had.
     heard: Rc<std::cell::Cell<u32>>,
+    /// Once it is gone, the sidecar ends.
+    _trigger: Trigger,
 }
 
 impl Sidecar {
     /// With these rules for all ports.
     async fn start(http: Option<bool>, opaque: Option<bool>) -> Self {
-        let worker = Worker::for_tests();
-        let http = http.map(|plaintext| HttpPort { plaintext, version: Version::Http1, probes: Vec::new() });
-        let opaque = opaque.map(|plaintext| OpaquePort { plaintext });
-        let ports = Ports { others: Some(Arc::new(Port { http, opaque })), ..Ports::default() };
-        worker.shared.snapshots.store(Snapshot { inbound: Arc::new(ports), ..Snapshot::default() });
         let app = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let entrance = Entrance { port: 8080, app: app.local_addr().unwrap() };
-        let (entering, tls) = (Rc::clone(&worker), server_config(&worker.shared.credentials));
-        spawn_local(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                let (worker, tls) = (Rc::clone(&entering), Arc::clone(&tls));
-                spawn_local(async move { drop(enter(&worker, stream, entrance, tls).await) });
-            }
-        });
-        let heard = Rc::new(std::cell::Cell::new(0));
-        let count = Rc::clone(&heard);
+        let sidecar = Self::before(app.local_addr().unwrap(), http, opaque).await;
+        let count = Rc::clone(&sidecar.heard);
         spawn_local(async move {
             while let Ok((mut stream, _)) = app.accept().await {
                 count.set(count.get() + 1);
@@ -49,7 +39,38 @@ impl Sidecar {
                 }
             }
         });
-        Self { worker, address, heard }
+        sidecar
+    }
+
+    /// The same before an application of the test's own.
+    async fn before(app: SocketAddr, http: Option<bool>, opaque: Option<bool>) -> Self {
+        let worker = Worker::for_tests();
+        let http = http.map(|plaintext| HttpPort { plaintext, version: Version::Http1, probes: Vec::new() });
+        let opaque = opaque.map(|plaintext| OpaquePort { plaintext });
+        let ports = Ports { others: Some(Arc::new(Port { http, opaque })), ..Ports::default() };
+        worker.shared.snapshots.store(Snapshot { inbound: Arc::new(ports), ..Snapshot::default() });
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let entrance = Entrance { port: 8080, app };
+        let (entering, tls) = (Rc::clone(&worker), server_config(&worker.shared.credentials));
+        let (trigger, running) = Shutdown::manual();
+        spawn_local(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let (worker, tls, shutdown) = (Rc::clone(&entering), Arc::clone(&tls), running.clone());
+                spawn_local(async move {
+                    let Ok(Some((io, version, caller))) = enter(&worker, stream, entrance, tls).await else {
+                        return;
+                    };
+                    let caller = Rc::new(caller);
+                    let respond = move |request| {
+                        let (worker, caller) = (Rc::clone(&worker), Rc::clone(&caller));
+                        async move { respond(&worker, &caller, request).await }
+                    };
+                    let _ = serve(TokioIo::new(io), version, shutdown, respond).await;
+                });
+            }
+        });
+        Self { worker, address, heard: Rc::default(), _trigger: trigger }
     }
 
     /// The way another sidecar takes for opaque bytes.
@@ -171,6 +192,60 @@ async fn an_application_that_takes_no_connection_is_seen_as_that() {
         let entering = enter(&worker, stream, Entrance { port: 8080, app }, tls);
         let (heard, _) = tokio::join!(talk(&mut caller, b"\x00"), entering);
         assert!(heard.is_err());
+    };
+    LocalSet::new().run_until(test).await;
+}
+
+/// Reads from `stream` until the head of a message is over.
+async fn head(stream: &mut TcpStream) -> String {
+    let mut read = Vec::new();
+    while !read.ends_with(b"\r\n\r\n") {
+        read.push(stream.read_u8().await.unwrap());
+    }
+    String::from_utf8(read).unwrap()
+}
+
+/// What a caller hears to a second request like the first, where the application answers one and then closes the
+/// connection on which the second is under way; and then stops, or answers again.
+async fn second_answer(method: &str, stops: bool) -> String {
+    let app = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let sidecar = Sidecar::before(app.local_addr().unwrap(), Some(true), None).await;
+    let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
+    spawn_local(async move {
+        let (mut stream, _) = app.accept().await.unwrap();
+        head(&mut stream).await;
+        stream.write_all(answer).await.unwrap();
+        head(&mut stream).await;
+        if stops {
+            drop(app);
+            return;
+        }
+        drop(stream);
+        let (mut stream, _) = app.accept().await.unwrap();
+        head(&mut stream).await;
+        stream.write_all(answer).await.unwrap();
+    });
+    let mut caller = sidecar.plaintext().await;
+    let request = format!("{method} / HTTP/1.1\r\nhost: api\r\ncontent-length: 0\r\n\r\n");
+    caller.write_all(request.as_bytes()).await.unwrap();
+    assert!(head(&mut caller).await.starts_with("HTTP/1.1 200"));
+    // Three tasks go on: two of the worker, and the connection to the application, once it is kept.
+    while sidecar.worker.tasks.live() > 3 {
+        tokio::task::yield_now().await;
+    }
+    caller.write_all(request.as_bytes()).await.unwrap();
+    head(&mut caller).await
+}
+
+#[tokio::test]
+async fn what_may_be_repeated_outlives_the_connection_that_the_application_closes() {
+    let test = async {
+        assert!(second_answer("GET", false).await.starts_with("HTTP/1.1 200"));
+        // Nobody has heard it: the caller's sidecar goes elsewhere.
+        let stopped = second_answer("GET", true).await;
+        assert!(stopped.starts_with("HTTP/1.1 503") && stopped.contains("connect_failed"), "{stopped}");
+        let lost = second_answer("POST", false).await;
+        assert!(lost.starts_with("HTTP/1.1 502") && lost.contains("upstream_reset"), "{lost}");
     };
     LocalSet::new().run_until(test).await;
 }

@@ -30,7 +30,9 @@ pub(super) fn of_sending(error: &SendError) -> (Event, Option<Fault>) {
         SendError::Overflow => (Event::LocalReject, Fault::Overflow),
         SendError::Refused => (Event::RefusedStream, Fault::UpstreamRefused),
         SendError::Stale => (Event::StaleConnection, Fault::UpstreamReset),
-        SendError::Reset(_) | SendError::Unasked => (Event::ResetBeforeHeaders, Fault::UpstreamReset),
+        SendError::Reset(_) | SendError::Ended(_) | SendError::Unasked => {
+            (Event::ResetBeforeHeaders, Fault::UpstreamReset)
+        }
         SendError::Caller => (Event::ClientCancelled, Fault::ClientCancelled),
     };
     (event, Some(fault))

@@ -4,6 +4,7 @@ use std::{
     cell::RefCell,
     collections::HashMap,
     error::Error as _,
+    io,
     rc::Rc,
     sync::Arc,
     time::{Duration, Instant},
@@ -68,6 +69,10 @@ pub enum SendError {
     /// The connection or stream ended after the request, before response headers.
     #[error("{0}")]
     Reset(hyper::Error),
+    /// A kept connection ended after the request was written to it, before response headers. The peer may have been
+    /// about to close it, and never have read the request.
+    #[error("{0}, on a connection that was kept")]
+    Ended(hyper::Error),
     /// The peer left HTTP, which it was not asked for.
     #[error("the peer switched protocols, unasked")]
     Unasked,
@@ -196,11 +201,21 @@ impl Pools {
                 Ok((response, Lease(Held::Nothing)))
             }
             Version::Http1 => {
-                let mut connection = match pool.take_idle(Instant::now()) {
+                let kept = pool.take_idle(Instant::now());
+                let is_kept = kept.is_some();
+                let mut connection = match kept {
                     Some(connection) => connection,
                     None => self.dial_http1(pool, limits).await?,
                 };
-                let response = connection.sender.try_send_request(request).await?;
+                let response = connection.sender.try_send_request(request).await;
+                let response = response.map_err(|failed| match Failed::from(failed) {
+                    Failed { error: SendError::Reset(error), unsent } if is_kept && has_ended(&error) => {
+                        // Who closes one closes the others: the next request dials.
+                        pool.idle.borrow_mut().clear();
+                        Failed { error: SendError::Ended(error), unsent }
+                    }
+                    failed => failed,
+                })?;
                 Ok((response, Lease(Held::Connection(Rc::clone(pool), connection, self.tasks.clone()))))
             }
         }
@@ -343,6 +358,14 @@ impl From<TrySendError<Request<RequestBody>>> for Failed {
             None => send_error(failed.into_error()).into(),
         }
     }
+}
+
+/// Whether the connection ended, and did not break off within bytes that cannot be understood.
+fn has_ended(error: &hyper::Error) -> bool {
+    let cause = error.source().and_then(|cause| cause.downcast_ref::<io::Error>());
+    let kind = cause.map(io::Error::kind);
+    error.is_incomplete_message()
+        || matches!(kind, Some(io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe))
 }
 
 fn send_error(error: hyper::Error) -> SendError {
