@@ -49,6 +49,21 @@ pub const NODES_MAX: u8 = 9;
 /// How long a node may take until it is ready.
 const NODE_START: Duration = Duration::from_mins(2);
 
+/// How long controllers may take to find an API server that was away.
+const CATCH_UP: Duration = Duration::from_mins(2);
+/// Nothing that runs, with somebody to look after it.
+const FOLLOWED: &str = "
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: followed}
+spec:
+  replicas: 0
+  selector: {matchLabels: {app: followed}}
+  template:
+    metadata: {labels: {app: followed}}
+    spec: {containers: [{name: nothing, image: localhost/weft/samples:0.1.0}]}
+";
+
 /// A cluster that runs.
 pub struct Cluster {
     place: Place,
@@ -256,9 +271,24 @@ impl Cluster {
         control_plane::kill_api_server(self.folder()?, self.inside()?)
     }
 
-    /// Starts it again, and waits until it is ready.
+    /// Starts it again, and waits until it is ready and the controllers follow it again.
     pub fn start_api_server(&self) -> Result<()> {
-        control_plane::start_api_server(self.folder()?, self.inside()?)
+        control_plane::start_api_server(self.folder()?, self.inside()?)?;
+        self.controllers_follow()
+    }
+
+    /// Waits until controllers do their work: after a time without an API server each of them looks for it again when it
+    /// pleases, and what is deleted and made anew by then is never missed.
+    fn controllers_follow(&self) -> Result<()> {
+        let replica_sets = || self.kubectl(&["get", "replicasets", "-l", "app=followed", "-o", "name"]);
+        self.apply(FOLLOWED)?;
+        until("a Deployment has its ReplicaSet", CATCH_UP, || {
+            Ok((!replica_sets()?.trim().is_empty()).then_some(()))
+        })?;
+        self.kubectl(&["delete", "deployment", "followed"])?;
+        until("its ReplicaSet has gone with it", CATCH_UP, || {
+            Ok(replica_sets()?.trim().is_empty().then_some(()))
+        })
     }
 
     fn folder(&self) -> Result<&Folder> {

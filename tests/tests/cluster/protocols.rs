@@ -10,10 +10,10 @@ use crate::{
 const CURL: &str = "/peers/bin/curl";
 const REDIS: &str = "/peers/bin/redis-cli";
 
-/// Servers and a client in the mesh.
-fn meshed(name: &'static str) -> Place {
+/// These of the peers, in the mesh.
+fn meshed(name: &'static str, names: &[&str]) -> Place {
     let place = Place::meshed(name);
-    peers::start(&place, &["client", "grpc", "redis", "web"]);
+    peers::start(&place, names);
     place
 }
 
@@ -28,7 +28,7 @@ fn seen(place: &Place, arguments: &[&str]) -> Value {
 #[test]
 fn http_of_both_versions_arrives_as_it_was_sent() {
     let Some(_turn) = crate::turn("protocols::http_of_both_versions_arrives_as_it_was_sent") else { return };
-    let place = meshed("weft-test-http");
+    let place = meshed("weft-test-http", &["client", "web"]);
     let one = seen(&place, &["http://web/one?a=b", "-H", "x-mine: 1", "--data-binary", "12345"]);
     assert_eq!(
         (&one["version"], &one["path"], &one["bytes"]),
@@ -36,8 +36,11 @@ fn http_of_both_versions_arrives_as_it_was_sent() {
         "{one}"
     );
     assert_eq!((&one["headers"]["host"], &one["headers"]["x-mine"]), (&json!("web"), &json!("1")), "{one}");
-    let two = seen(&place, &["--http2-prior-knowledge", "http://web/two"]);
-    assert_eq!((&two["version"], &two["path"]), (&json!("2"), &json!("/two")), "{two}");
+    // The application hears HTTP/2 where it has said that it speaks it.
+    for (url, spoken) in [("http://web:81/two", "2"), ("http://web/two", "1.1")] {
+        let two = seen(&place, &["--http2-prior-knowledge", url]);
+        assert_eq!((&two["version"], &two["path"]), (&json!(spoken), &json!("/two")), "{two}");
+    }
     // Many requests at once on one connection, and a body of many frames.
     let mut many = vec!["--parallel", "--http2-prior-knowledge"];
     many.extend(["-w", "%{http_code}\n", "-o", "/dev/null", "http://web/[1-100]"]);
@@ -52,7 +55,7 @@ fn http_of_both_versions_arrives_as_it_was_sent() {
 #[test]
 fn grpc_calls_of_every_kind_are_answered() {
     let Some(_turn) = crate::turn("protocols::grpc_calls_of_every_kind_are_answered") else { return };
-    let place = meshed("weft-test-grpc");
+    let place = meshed("weft-test-grpc", &["client", "grpc"]);
     for port in [9000, 9001] {
         let told = peers::grpc(&place, &format!("grpc:{port}"));
         let expected = json!({
@@ -65,7 +68,7 @@ fn grpc_calls_of_every_kind_are_answered() {
 #[test]
 fn redis_is_carried_as_bytes() {
     let Some(_turn) = crate::turn("protocols::redis_is_carried_as_bytes") else { return };
-    let place = meshed("weft-test-redis");
+    let place = meshed("weft-test-redis", &["client", "redis"]);
     let redis = |words: &[&str]| {
         let program: Vec<&str> = [REDIS, "-h", "redis"].iter().chain(words).copied().collect();
         place.exec("deployment/client", &program).trim().to_owned()
@@ -79,7 +82,7 @@ fn redis_is_carried_as_bytes() {
 #[test]
 fn what_the_application_encrypts_stays_its_own() {
     let Some(_turn) = crate::turn("protocols::what_the_application_encrypts_stays_its_own") else { return };
-    let place = meshed("weft-test-tls");
+    let place = meshed("weft-test-tls", &["client", "web"]);
     for version in ["--http1.1", "--http2"] {
         let seen = seen(&place, &["-k", version, "https://web/private"]);
         assert_eq!((&seen["name"], &seen["scheme"]), (&json!("own-tls"), &json!("https")), "{seen}");
@@ -94,7 +97,7 @@ fn what_is_outside_of_the_mesh_is_reached_as_before() {
     let Some(_turn) = crate::turn("protocols::what_is_outside_of_the_mesh_is_reached_as_before") else {
         return;
     };
-    let place = meshed("weft-test-inside");
+    let place = meshed("weft-test-inside", &["client"]);
     let outside = Place::plain("weft-test-outside");
     peers::start(&outside, &["web"]);
     let ip = outside.pod("web")["status"]["podIP"].as_str().expect("it runs").to_owned();
@@ -113,7 +116,7 @@ fn what_is_outside_of_the_mesh_is_reached_as_before() {
 #[test]
 fn nobody_reads_on_the_way_whatever_the_protocol() {
     let Some(_turn) = crate::turn("protocols::nobody_reads_on_the_way_whatever_the_protocol") else { return };
-    let place = meshed("weft-test-secrets");
+    let place = meshed("weft-test-secrets", &["client", "grpc", "redis", "web"]);
     let outside = Place::plain("weft-test-readable");
     peers::start(&outside, &["web"]);
     let Some(capture) = listen_in() else { return };
