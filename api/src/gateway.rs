@@ -287,6 +287,12 @@ impl Rule<Match> {
             let rule = "must be empty: the rule has a RequestRedirect, so that no backend is asked";
             return Err(Violation::new(format!("{at}.backendRefs"), rule));
         }
+        let mirror = self.filters.iter().position(|filter| matches!(filter, Filter::RequestMirror(_)));
+        if let Some(index) = mirror.filter(|_| redirects) {
+            let rule =
+                "cannot stand beside a RequestRedirect: nothing is sent of which there could be a copy";
+            return Err(Violation::new(format!("{at}.filters[{index}]"), rule));
+        }
         // A rule without a match is one with the prefix `/`.
         let one_prefix = match self.matches.as_slice() {
             [] => true,

@@ -21,9 +21,9 @@ use crate::{
     cluster::Cluster,
     guard::Guard,
     http::serve::Version,
-    resource::{Action, BackendSpec, GuardSpec, Listener, RouteSpec, Routes, ServiceSpec},
+    resource::{Action, BackendSpec, GuardSpec, Listener, MirrorSpec, RouteSpec, Routes, ServiceSpec},
     retry::{self, budget::Budget},
-    route::{self, Backend, Backends, Forward, Route, Table},
+    route::{self, Backend, Backends, Forward, Mirror, Route, Table},
     snapshot::{Destination, Opaque, Service, Snapshot},
     telemetry::requests::Family,
     upstream::{Mesh, Peer},
@@ -146,7 +146,7 @@ impl Compiler {
             let action = match action {
                 Action::Respond(status) => route::Action::Respond(*status),
                 Action::Redirect(redirect) => route::Action::Redirect(redirect.clone()),
-                Action::Forward { clusters: sharing, missing, rewrite, timeout, retry, guard } => {
+                Action::Forward { clusters: sharing, missing, rewrite, mirrors, timeout, retry, guard } => {
                     let backend = |spec: &BackendSpec| Backend {
                         weight: spec.weight,
                         cluster: self.cluster(&spec.cluster, held, clusters, now),
@@ -157,9 +157,13 @@ impl Compiler {
                         retry::Rule::new(policy, self.budget(name, policy.budget, &mut budgets, now))
                     });
                     let guard = guard.as_ref().map(|guard| self.guard(route, guard, now));
+                    let mirrors = mirrors.iter();
+                    let mirrors = mirrors.filter_map(|spec| self.mirror(spec, route, held, clusters, now));
+                    let mirrors = mirrors.collect();
                     route::Action::Forward(Forward {
                         guard,
                         rewrite: rewrite.clone(),
+                        mirrors,
                         backends,
                         missing: *missing,
                         timeout: *timeout,
@@ -180,6 +184,22 @@ impl Compiler {
         Arc::new(Table { name: Arc::clone(name), routes, budgets })
     }
 
+    /// Who gets copies of the requests of `route`; nobody if there is no such backend.
+    fn mirror(
+        &mut self,
+        spec: &MirrorSpec,
+        route: &Arc<str>,
+        held: &Held,
+        clusters: &mut BTreeMap<Arc<str>, Arc<Cluster>>,
+        now: Instant,
+    ) -> Option<Arc<Mirror>> {
+        let name: Arc<str> = format!("{}/mirror", spec.cluster).into();
+        let cluster = self.cluster_as(&name, &spec.cluster, held, clusters, now)?;
+        let requests = self.requests.series([&name, route]);
+        let parts_per_million = spec.parts_per_million;
+        Some(Arc::new(Mirror { name, parts_per_million, forward: Forward::of_copies(cluster), requests }))
+    }
+
     /// The backend `name`, made once per snapshot; `None` if it does not exist.
     fn cluster(
         &mut self,
@@ -188,7 +208,19 @@ impl Compiler {
         clusters: &mut BTreeMap<Arc<str>, Arc<Cluster>>,
         now: Instant,
     ) -> Option<Arc<Cluster>> {
-        if let Some(cluster) = clusters.get(name) {
+        self.cluster_as(name, name, held, clusters, now)
+    }
+
+    /// The same, with limits, breakers and load of its own under the name `own`.
+    fn cluster_as(
+        &mut self,
+        own: &Arc<str>,
+        name: &Arc<str>,
+        held: &Held,
+        clusters: &mut BTreeMap<Arc<str>, Arc<Cluster>>,
+        now: Instant,
+    ) -> Option<Arc<Cluster>> {
+        if let Some(cluster) = clusters.get(own) {
             return Some(Arc::clone(cluster));
         }
         let spec = held.clusters.get(name.as_ref())?.as_ref()?;
@@ -203,13 +235,11 @@ impl Compiler {
                 _ => self.peer(endpoint.address, None, spec.version),
             })
             .collect();
-        let seed = self.seed ^ fold(name);
-        let state = self
-            .backends
-            .entry(Arc::clone(name))
-            .or_insert_with(|| BackendState::new(&spec.guard, seed, now));
-        let cluster = Arc::new(state.cluster(name, &spec.guard, endpoints, &peers, seed, now));
-        clusters.insert(Arc::clone(name), Arc::clone(&cluster));
+        let seed = self.seed ^ fold(own);
+        let state =
+            self.backends.entry(Arc::clone(own)).or_insert_with(|| BackendState::new(&spec.guard, seed, now));
+        let cluster = Arc::new(state.cluster(own, &spec.guard, endpoints, &peers, seed, now));
+        clusters.insert(Arc::clone(own), Arc::clone(&cluster));
         Some(cluster)
     }
 

@@ -7,5 +7,6 @@ pub mod transport;
 // What flows after the headers.
 pub mod body;
 pub mod replay;
+pub mod source;
 // What may not be passed on as it came.
 pub mod headers;

@@ -6,7 +6,9 @@
 //! and responses; there for each try a backend by weight, the target breaker, the limits, an endpoint, the request
 //! itself, and what its end means to breaker and retry.
 
-// A request on its way to a backend, as often as it takes.
+// Copies for somebody else,
+mod mirror;
+// and the request on its way to a backend, as often as it takes.
 mod tries;
 // A connection that the redirect led here, by where it was meant to go.
 mod redirected;
@@ -36,6 +38,8 @@ use tries::Tries;
 
 pub use redirected::leave;
 
+/// Of responses that nobody edits.
+static NO_EDITS: HeaderEdits = HeaderEdits { remove: Vec::new(), put: Vec::new() };
 /// A first request or connection waits so long for the configuration of its destination.
 const CONFIGURATION_WAIT: Duration = Duration::from_secs(1);
 
@@ -52,7 +56,19 @@ pub async fn respond(
         Ok(route) => route,
         Err(fault) => return refuse(exchange, fault.into()),
     };
-    match answer(worker, &route, &mut exchange, &mut request, body, upgrade.as_ref()).await {
+    let answer = answer(worker, &route, &mut exchange, &mut request, body, upgrade.as_ref()).await;
+    deliver(worker, &route.edits.response, exchange, upgrade, answer)
+}
+
+/// Makes of an answer what the caller gets, and tells what became of the request.
+fn deliver(
+    worker: &Rc<Worker>,
+    edits: &HeaderEdits,
+    mut exchange: Exchange,
+    upgrade: Option<Upgrade>,
+    answer: Result<Answer<'_>, Refusal>,
+) -> Response<Watched<Exchange>> {
+    match answer {
         Ok(Answer::Upstream { response, held, backend }) => {
             let (mut response, body) = response.into_parts();
             let held = match upgrade {
@@ -69,13 +85,13 @@ pub async fn respond(
             };
             // Stripped before, or else an upstream could nominate what the edits add.
             backend.apply(&mut response.headers);
-            route.edits.response.apply(&mut response.headers);
+            edits.apply(&mut response.headers);
             mark(&mut response.headers, &exchange);
             exchange.respond(response.status, held);
             Response::from_parts(response, Watched::upstream(body, exchange))
         }
         Ok(Answer::Local(mut response)) => {
-            route.edits.response.apply(response.headers_mut());
+            edits.apply(response.headers_mut());
             local(exchange, response)
         }
         Err(refusal) => refuse(exchange, refusal),
@@ -170,6 +186,11 @@ async fn answer<'r>(
         }
         Action::Forward(forward) => {
             edit(route, forward, request)?;
+            let body = match upgrade {
+                None => mirror::copy(worker, route, forward, request, body),
+                // What leaves HTTP has no end, and its other half no copy.
+                Some(_) => body.into(),
+            };
             let tries = Tries::new(worker, forward, exchange, request, body, upgrade);
             tries.run().await.map_err(|fault| match fault {
                 Fault::BackendMissing => Refusal::missing(forward.missing),

@@ -26,7 +26,7 @@ use weft_xds::{
 use crate::{guard::Fallback, http::serve::Version, snapshot::Ports};
 
 pub use listeners::ServiceSpec;
-pub use routes::{Action, BackendSpec, RouteSpec, Routes};
+pub use routes::{Action, BackendSpec, MirrorSpec, RouteSpec, Routes};
 
 /// Key under which a cluster carries its protocol options.
 const HTTP_OPTIONS: &str = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";

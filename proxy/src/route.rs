@@ -3,6 +3,7 @@
 
 // What a route does with requests and responses besides.
 mod edits;
+mod mirror;
 mod redirect;
 mod rewrite;
 
@@ -21,8 +22,12 @@ use crate::{
 };
 
 pub use edits::{Edits, HeaderEdits, Put};
+pub use mirror::Mirror;
 pub use redirect::Redirect;
 pub use rewrite::{PathRewrite, Rewrite};
+
+/// A copy must have response headers within this time: what Envoy gives requests of which nobody says anything.
+const COPY_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// The rules of one service port.
 pub struct Table {
@@ -64,6 +69,8 @@ pub struct Forward {
     pub guard: Option<Arc<Guard>>,
     /// What requests are called from here on.
     pub rewrite: Rewrite,
+    /// Who gets copies.
+    pub mirrors: Vec<Arc<Mirror>>,
     /// Backends and their weights.
     pub backends: Backends,
     /// What is answered for one that does not exist.
@@ -145,9 +152,7 @@ impl Table {
 
     /// Every backend that exists.
     pub fn clusters(&self) -> impl Iterator<Item = &Arc<Cluster>> {
-        self.forwards()
-            .flat_map(|forward| &forward.backends.list)
-            .filter_map(|backend| backend.cluster.as_ref())
+        self.forwards().flat_map(Forward::clusters)
     }
 
     /// What stands before single routes.
@@ -160,6 +165,28 @@ impl Table {
             Action::Forward(forward) => Some(forward),
             Action::Redirect(_) | Action::Respond(_) => None,
         })
+    }
+}
+
+impl Forward {
+    /// Every backend that exists, those that get copies included.
+    fn clusters(&self) -> impl Iterator<Item = &Arc<Cluster>> {
+        let copies = self.mirrors.iter().map(|mirror| &mirror.forward.backends);
+        [&self.backends].into_iter().chain(copies).flat_map(Backends::clusters)
+    }
+
+    /// How copies are sent: once, to one backend.
+    pub fn of_copies(cluster: Arc<Cluster>) -> Self {
+        let backend = Backend { weight: 1, cluster: Some(cluster), edits: Edits::default() };
+        Self {
+            guard: None,
+            rewrite: Rewrite::default(),
+            mirrors: Vec::new(),
+            backends: Backends::new(vec![backend]),
+            missing: StatusCode::INTERNAL_SERVER_ERROR,
+            timeout: Some(COPY_TIMEOUT),
+            retry: None,
+        }
     }
 }
 
@@ -235,6 +262,11 @@ impl Backends {
     pub fn new(list: Vec<Backend>) -> Self {
         let total = list.iter().map(|backend| u64::from(backend.weight)).sum();
         Self { list, total }
+    }
+
+    /// Those that exist.
+    pub fn clusters(&self) -> impl Iterator<Item = &Arc<Cluster>> {
+        self.list.iter().filter_map(|backend| backend.cluster.as_ref())
     }
 
     /// One of them by weight; `None` if all weights are 0.

@@ -57,6 +57,8 @@ pub struct Worker {
     pub tasks: Tasks,
     /// Connections that have left HTTP.
     pub tunnels: Tasks,
+    /// Copies of requests that are under way.
+    pub copies: Rc<Cell<u32>>,
     /// Its randomness.
     pub random: RefCell<SmallRng>,
     starved_at: Cell<Option<Instant>>,
@@ -74,6 +76,7 @@ impl Worker {
             scratch: Scratch::default(),
             tasks,
             tunnels: Tasks::new(),
+            copies: Rc::default(),
             random: RefCell::new(SmallRng::seed_from_u64(seed)),
             starved_at: Cell::new(None),
         });

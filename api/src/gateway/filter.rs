@@ -1,6 +1,7 @@
 //! Filters of a route's rule: what is done with its requests and their answers beside sending them on.
 
 mod edits;
+mod mirror;
 mod path;
 
 use serde::{Deserialize, de::IgnoredAny};
@@ -8,6 +9,7 @@ use serde::{Deserialize, de::IgnoredAny};
 use crate::circuit_breaker::Violation;
 
 pub use edits::{HeaderEdits, HeaderValue, may_be_edited};
+pub use mirror::{Fraction, Mirror};
 pub use path::PathModifier;
 
 /// Most filters of one rule.
@@ -29,6 +31,8 @@ pub enum Filter {
     RequestRedirect(Redirect),
     /// Sends requests on under another host or path.
     UrlRewrite(Rewrite),
+    /// Sends copies of requests elsewhere.
+    RequestMirror(Box<Mirror>),
     /// One that the Gateway API knows and Weft does not carry.
     Unsupported,
 }
@@ -97,7 +101,7 @@ struct Fields {
     response_header_modifier: Option<HeaderEdits>,
     request_redirect: Option<Redirect>,
     url_rewrite: Option<Rewrite>,
-    request_mirror: Option<IgnoredAny>,
+    request_mirror: Option<Box<Mirror>>,
     cors: Option<IgnoredAny>,
     external_auth: Option<IgnoredAny>,
     extension_ref: Option<IgnoredAny>,
@@ -127,7 +131,7 @@ impl TryFrom<Fields> for Filter {
             ("responseHeaderModifier", fields.response_header_modifier.map(Self::ResponseHeaderModifier)),
             ("requestRedirect", fields.request_redirect.map(Self::RequestRedirect)),
             ("urlRewrite", fields.url_rewrite.map(Self::UrlRewrite)),
-            ("requestMirror", fields.request_mirror.map(unsupported)),
+            ("requestMirror", fields.request_mirror.map(Self::RequestMirror)),
             ("cors", fields.cors.map(unsupported)),
             ("externalAuth", fields.external_auth.map(unsupported)),
             ("extensionRef", fields.extension_ref.map(unsupported)),
@@ -165,6 +169,7 @@ impl Filter {
             Self::ResponseHeaderModifier(_) => "responseHeaderModifier",
             Self::RequestRedirect(_) => "requestRedirect",
             Self::UrlRewrite(_) => "urlRewrite",
+            Self::RequestMirror(_) => "requestMirror",
             Self::Unsupported => "",
         }
     }
@@ -189,8 +194,14 @@ impl Filter {
                 place(&at, hostname.as_deref(), path.as_ref())
             }
             Self::UrlRewrite(Rewrite { hostname, path }) => place(&at, hostname.as_deref(), path.as_ref()),
+            Self::RequestMirror(mirror) => mirror.validate(&at),
             Self::Unsupported => Ok(()),
         }
+    }
+
+    /// Whether a rule may have several of its type.
+    const fn may_be_repeated(&self) -> bool {
+        matches!(self, Self::RequestMirror(_) | Self::Unsupported)
     }
 
     fn path(&self) -> Option<&PathModifier> {
@@ -211,7 +222,7 @@ pub(super) fn validate(filters: &[Filter], at: &str) -> Result<(), Violation> {
         let at = format!("{at}[{index}]");
         filter.validate(&at)?;
         let earlier = &filters[..index];
-        if *filter != Filter::Unsupported && earlier.iter().any(|other| other.field() == filter.field()) {
+        if !filter.may_be_repeated() && earlier.iter().any(|other| other.field() == filter.field()) {
             return Err(Violation::new(
                 at,
                 "is of the same type as an earlier one; there may be one of each",

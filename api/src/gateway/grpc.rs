@@ -101,7 +101,13 @@ fn is_word(text: &str) -> bool {
 impl Filter {
     /// Whether a `GRPCRoute` may have it.
     const fn is_of_calls(&self) -> bool {
-        matches!(self, Self::RequestHeaderModifier(_) | Self::ResponseHeaderModifier(_) | Self::Unsupported)
+        matches!(
+            self,
+            Self::RequestHeaderModifier(_)
+                | Self::ResponseHeaderModifier(_)
+                | Self::RequestMirror(_)
+                | Self::Unsupported
+        )
     }
 }
 

@@ -132,6 +132,8 @@ fn action<M: Condition>(candidate: &Candidate<'_, M>, port: &PortView, retry: Op
     let mut action = forward(clusters, timeout, retry);
     action.cluster_not_found_response_code = M::NOBODY.into();
     filters::rewrite(&rule.filters, prefix, &mut action);
+    action.request_mirror_policies =
+        filters::mirrors(&rule.filters, |backend| cluster(backend, &view.route.metadata));
     Action::Route(action)
 }
 

@@ -2,7 +2,7 @@
 
 use weft_api::{
     Object,
-    gateway::{BackendRef, ParentRef, RouteSpec},
+    gateway::{BackendRef, Filter, ParentRef, RouteSpec},
     kubernetes::{EndpointSlice, Exposure, LABEL_SERVICE_NAME, ObjectReference, ServicePort, Transport},
     object::Metadata,
     workload::WorkloadSpec,
@@ -104,11 +104,18 @@ fn of_route<M>(store: &Store, kind: ObjectKind, route: &Object<RouteSpec<M>>, fi
         let flaw = of_parent(store, &route.metadata, parent);
         findings.extend(flaw.map(|flaw| flaw.at(&object, &format!("spec.parentRefs[{index}]"))));
     }
-    for (rule, backends) in route.spec.rules.iter().map(|rule| &rule.backend_refs).enumerate() {
-        for (index, backend) in backends.iter().enumerate() {
+    for (index, rule) in route.spec.rules.iter().enumerate() {
+        let backends = rule.backend_refs.iter().enumerate();
+        let backends = backends.map(|(index, backend)| (format!("backendRefs[{index}]"), backend));
+        let mirrors = rule.filters.iter().enumerate().filter_map(|(index, filter)| match filter {
+            Filter::RequestMirror(mirror) => {
+                Some((format!("filters[{index}].requestMirror.backendRef"), &mirror.backend_ref))
+            }
+            _ => None,
+        });
+        for (field, backend) in backends.chain(mirrors) {
             let flaw = of_backend(store, &route.metadata, backend);
-            let field = format!("spec.rules[{rule}].backendRefs[{index}]");
-            findings.extend(flaw.map(|flaw| flaw.at(&object, &field)));
+            findings.extend(flaw.map(|flaw| flaw.at(&object, &format!("spec.rules[{index}].{field}"))));
         }
     }
 }

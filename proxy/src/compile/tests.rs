@@ -10,7 +10,7 @@ use weft_xds::Kind;
 use super::*;
 use crate::{
     breaker::{Failure, Outcome, State, kept::KEEP},
-    resource::{ClusterSpec, EndpointSpec, Resource},
+    resource::{ClusterSpec, EndpointSpec, MirrorSpec, Resource},
     telemetry::{Telemetry, log::AccessLog},
 };
 
@@ -206,6 +206,36 @@ fn a_route_s_guard_stands_beside_the_backend_s_and_keeps_its_state() {
         "the one place is taken since before the push"
     );
     assert!(guards[NAME].target.is_none());
+}
+
+#[test]
+fn copies_have_limits_and_breakers_of_their_own() {
+    let now = Instant::now();
+    let (mut compiler, mut held) = (compiler(), held(&[1]));
+    let mut route = RouteSpec::for_tests("default/shop/rule/0", &[NAME]);
+    let Action::Forward { mirrors, .. } = &mut route.action else { panic!("it forwards") };
+    *mirrors = ["default/gone:80", NAME]
+        .map(|cluster| MirrorSpec { cluster: cluster.into(), parts_per_million: 5 })
+        .into();
+    held.set(Kind::Routes, NAME.into(), Some(Resource::Routes(Arc::new(Routes(vec![route])))));
+    assert!(held.wanted(Kind::Cluster).contains("default/gone:80"));
+    held.set(Kind::Cluster, "default/gone:80".into(), None);
+    let snapshot = compiler.compile(&held, &Snapshot::default(), now);
+    let own = format!("{NAME}/mirror");
+    let names: Vec<_> = snapshot.guards().into_keys().map(str::to_owned).collect();
+    assert_eq!(names, [NAME, &own]);
+    let (service, copies) = (&snapshot.clusters[NAME], &snapshot.clusters[own.as_str()]);
+    let accruals = [service, copies].map(|cluster| &cluster.endpoints.iter().next().unwrap().accrual);
+    assert!(!Arc::ptr_eq(accruals[0], accruals[1]));
+    let _entry = copies.guard.enter(now).unwrap();
+    assert_eq!(
+        [service, copies].map(|cluster| cluster.guard.limits.requests.in_flight()),
+        [0, 1],
+        "what copies take is not the service's"
+    );
+
+    let again = compiler.compile(&held, &snapshot, now);
+    assert_eq!(again.clusters[own.as_str()].guard.limits.requests.in_flight(), 1, "kept over a push");
 }
 
 #[test]

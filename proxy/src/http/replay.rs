@@ -14,16 +14,7 @@ use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
-/// Why a request body ended early.
-#[derive(Debug, thiserror::Error)]
-pub enum BodyError {
-    /// The caller's connection broke.
-    #[error("the caller's body broke off: {0}")]
-    Caller(#[from] hyper::Error),
-    /// A later try has taken the body over.
-    #[error("another try sends this body")]
-    Superseded,
-}
+use super::source::{BodyError, Source};
 
 /// The body of a request as one try sends it.
 pub enum RequestBody {
@@ -69,7 +60,7 @@ impl Body for RequestBody {
 
 /// The original body, and what of it has been kept.
 pub struct Kept {
-    rest: Incoming,
+    rest: Source,
     frames: Vec<Bytes>,
     trailers: Option<HeaderMap>,
     ended: bool,
@@ -81,7 +72,7 @@ pub struct Kept {
 
 impl Kept {
     /// Keeps at most `bytes_max` bytes of `body`; 0 = it can be sent once.
-    pub fn new(body: Incoming, bytes_max: usize) -> Rc<RefCell<Self>> {
+    pub fn new(body: Source, bytes_max: usize) -> Rc<RefCell<Self>> {
         let (ended, frames) = (body.is_end_stream(), Vec::new());
         Rc::new(RefCell::new(Self {
             rest: body,

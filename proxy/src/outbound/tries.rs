@@ -13,7 +13,7 @@ use hyper::body::{Body, Incoming};
 use tokio::time::{sleep, timeout_at};
 use weft_api::circuit_breaker::FallbackCause;
 
-use super::{Answer, outcome};
+use super::{Answer, NO_EDITS, outcome};
 use crate::{
     admission::Admission,
     balance::{Endpoint, Picked},
@@ -26,6 +26,7 @@ use crate::{
         headers,
         replay::{Kept, Replay, RequestBody},
         serve::Version,
+        source::Source,
     },
     retry::Decision,
     route::{Backend, Forward, HeaderEdits},
@@ -38,8 +39,6 @@ use crate::{
 const ELSEWHERE_MAX: u32 = 2;
 /// So much of a body is kept for them where no policy says how much: most calls of gRPC, and no upload.
 const ELSEWHERE_BODY_BYTES_MAX: usize = 16 * 1024;
-/// Of responses that no backend gave.
-static NO_EDITS: HeaderEdits = HeaderEdits { remove: Vec::new(), put: Vec::new() };
 
 /// The tries of one request.
 pub(super) struct Tries<'a, 'r> {
@@ -83,7 +82,7 @@ impl<'a, 'r> Tries<'a, 'r> {
         forward: &'r Forward,
         exchange: &'a mut Exchange,
         request: &'a mut Parts,
-        body: Incoming,
+        body: Source,
         upgrade: Option<&'a Upgrade>,
     ) -> Self {
         let earlier = headers::attempt(&request.headers);

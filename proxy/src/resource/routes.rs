@@ -56,6 +56,8 @@ pub enum Action {
         missing: StatusCode,
         /// What requests are called from here on.
         rewrite: Rewrite,
+        /// Who gets copies.
+        mirrors: Vec<MirrorSpec>,
         /// For the whole request.
         timeout: Option<Duration>,
         /// When to try again.
@@ -80,6 +82,15 @@ pub struct BackendSpec {
     pub edits: Edits,
 }
 
+/// Who gets copies of a route's requests.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MirrorSpec {
+    /// The cluster.
+    pub cluster: Arc<str>,
+    /// Of how many requests in a million.
+    pub parts_per_million: u32,
+}
+
 #[cfg(test)]
 impl RouteSpec {
     /// A route that takes everything, and spreads it evenly.
@@ -88,7 +99,9 @@ impl RouteSpec {
             |name: &&str| BackendSpec { weight: 1, cluster: Arc::from(*name), edits: Edits::default() };
         let clusters = clusters.iter().map(backend).collect();
         let (rewrite, missing) = (Rewrite::default(), StatusCode::INTERNAL_SERVER_ERROR);
-        let action = Action::Forward { clusters, missing, rewrite, timeout: None, retry: None, guard: None };
+        let mirrors = Vec::new();
+        let action =
+            Action::Forward { clusters, missing, rewrite, mirrors, timeout: None, retry: None, guard: None };
         Self { name: name.into(), matches: Match::default(), edits: Edits::default(), action }
     }
 }
@@ -104,10 +117,13 @@ impl Routes {
     /// The clusters that any route names.
     pub fn clusters(&self) -> impl Iterator<Item = &Arc<str>> {
         let forwards = self.0.iter().filter_map(|route| match &route.action {
-            Action::Forward { clusters, .. } => Some(clusters),
+            Action::Forward { clusters, mirrors, .. } => Some((clusters, mirrors)),
             Action::Redirect(_) | Action::Respond(_) => None,
         });
-        forwards.flatten().map(|backend| &backend.cluster)
+        forwards.flat_map(|(clusters, mirrors)| {
+            let copies = mirrors.iter().map(|mirror| &mirror.cluster);
+            clusters.iter().map(|backend| &backend.cluster).chain(copies)
+        })
     }
 }
 
@@ -174,7 +190,9 @@ fn forward(action: &RouteAction, metadata: RouteMetadata) -> Result<Action, Stri
         ClusterNotFoundResponseCode::NotFound => StatusCode::NOT_FOUND,
         ClusterNotFoundResponseCode::InternalServerError => StatusCode::INTERNAL_SERVER_ERROR,
     };
-    Ok(Action::Forward { clusters, missing, rewrite, timeout, retry, guard })
+    let mirrors = action.request_mirror_policies.iter().map(filters::mirror).collect::<Result<_, _>>();
+    let mirrors = mirrors.map_err(|reason| format!("route.request_mirror_policies: {reason}"))?;
+    Ok(Action::Forward { clusters, missing, rewrite, mirrors, timeout, retry, guard })
 }
 
 fn backend(message: &ClusterWeight) -> Result<BackendSpec, String> {

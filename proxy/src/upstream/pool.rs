@@ -30,8 +30,9 @@ use super::{
 use crate::{
     breaker::limits::{Limits, Permit},
     http::{
-        replay::{BodyError, RequestBody},
+        replay::RequestBody,
         serve::{LocalExecutor, Version},
+        source::BodyError,
     },
 };
 
@@ -373,7 +374,7 @@ fn send_error(error: hyper::Error) -> SendError {
     let mut cause = error.source();
     while let Some(inner) = cause {
         if let Some(body) = inner.downcast_ref::<BodyError>() {
-            return if matches!(body, BodyError::Caller(_)) {
+            return if matches!(body, BodyError::Caller(_) | BodyError::Incomplete) {
                 SendError::Caller
             } else {
                 SendError::Reset(error)

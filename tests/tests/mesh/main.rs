@@ -7,6 +7,7 @@ mod secrecy;
 mod protocols;
 mod routing;
 mod filters;
+mod mirrors;
 mod calls;
 mod upgrades;
 // What happens when an application fails.

@@ -74,7 +74,20 @@ fn what_the_types_cannot_say_is_named_by_its_field() {
     ] {
         assert_eq!(refused(&list).field, field, "{list}");
     }
+    let mirror = |mirror: &str| {
+        format!(r#"[{{"type": "RequestMirror", "requestMirror": {{"backendRef": {mirror}}}}}]"#)
+    };
+    for (list, field) in [
+        (mirror(r#"{"name": "a"}, "percent": 101"#), "percent"),
+        (mirror(r#"{"name": "a"}, "percent": 1, "fraction": {"numerator": 1}"#), "fraction"),
+        (mirror(r#"{"name": "a"}, "fraction": {"numerator": 101}"#), "fraction"),
+        (mirror(r#"{"name": "a"}, "fraction": {"numerator": 0, "denominator": 0}"#), "fraction"),
+        (mirror(r#"{"name": "a", "weight": 2}"#), "backendRef"),
+    ] {
+        assert_eq!(refused(&list).field, format!("filters[0].requestMirror.{field}"), "{list}");
+    }
     for fine in [
+        mirror(r#"{"name": "a", "port": 80}, "percent": 100"#),
         edits(r#""set": [{"name": "X-A", "value": "a b\tc%"}], "add": [{"name": "x-b", "value": "1, 2"}]"#),
         redirect(r#""hostname": "a-1.b", "port": 8443, "statusCode": 308"#),
         rewrite(r#""ReplaceFullPath", "replaceFullPath": "/a/%2F~;b=c@:""#),
@@ -129,6 +142,23 @@ fn a_rule_has_one_of_each_and_either_a_redirect_or_a_rewrite() {
 }
 
 #[test]
+fn copies_are_made_of_a_share_of_all_requests() {
+    let share = |said: &str| {
+        let list = format!(
+            r#"[{{"type": "RequestMirror", "requestMirror": {{"backendRef": {{"name": "a"}}{said}}}}}]"#
+        );
+        let [Filter::RequestMirror(mirror)] = &filters(&list).unwrap()[..] else { panic!("no mirror") };
+        mirror.parts_per_million()
+    };
+    assert_eq!(share(""), 1_000_000);
+    assert_eq!(share(r#", "percent": 0"#), 0);
+    assert_eq!(share(r#", "percent": 42"#), 420_000);
+    assert_eq!(share(r#", "fraction": {"numerator": 5}"#), 50_000);
+    assert_eq!(share(r#", "fraction": {"numerator": 1, "denominator": 3}"#), 333_333);
+    assert_eq!(share(r#", "fraction": {"numerator": 4294967295, "denominator": 4294967295}"#), 1_000_000);
+}
+
+#[test]
 fn what_the_rule_has_besides_must_fit() {
     let spec =
         |rule: &str| -> HttpRouteSpec { serde_json::from_str(&format!(r#"{{"rules": [{rule}]}}"#)).unwrap() };
@@ -136,6 +166,10 @@ fn what_the_rule_has_besides_must_fit() {
     let both = spec(&format!(r#"{{{redirect}, "backendRefs": [{{"name": "a", "port": 80}}]}}"#));
     assert_eq!(both.validate().unwrap_err().field, "rules[0].backendRefs");
     assert_eq!(spec(&format!("{{{redirect}}}")).validate(), Ok(()));
+    let mirror = r#"{"type": "RequestMirror", "requestMirror": {"backendRef": {"name": "a"}}}"#;
+    let copied = redirect.replace("}}]", &format!("}}}}, {mirror}]"));
+    assert_eq!(spec(&format!("{{{copied}}}")).validate().unwrap_err().field, "rules[0].filters[1]");
+    assert_eq!(spec(&format!(r#"{{"filters": [{mirror}, {mirror}]}}"#)).validate(), Ok(()));
 
     let prefix = r#""filters": [{"type": "URLRewrite", "urlRewrite": {"path":
         {"type": "ReplacePrefixMatch", "replacePrefixMatch": "/"}}}]"#;

@@ -1,16 +1,19 @@
 //! Filters of a rule or of a backend, in the fields that xDS has for them.
 
 use weft_api::gateway::{
-    Filter,
-    filter::{self, HeaderEdits, PathModifier, Redirect, Scheme},
+    BackendRef, Filter,
+    filter::{self, HeaderEdits, Mirror, PathModifier, Redirect, Scheme},
 };
 use weft_xds::{
-    core::{HeaderValue, HeaderValueOption, header_value_option::HeaderAppendAction},
+    core::{
+        HeaderValue, HeaderValueOption, RuntimeFractionalPercent, header_value_option::HeaderAppendAction,
+    },
     matcher::{RegexMatchAndSubstitute, RegexMatcher},
+    percent::{FractionalPercent, fractional_percent::DenominatorType},
     route::{
         RedirectAction, RouteAction,
         redirect_action::{PathRewriteSpecifier, RedirectResponseCode, SchemeRewriteSpecifier},
-        route_action::HostRewriteSpecifier,
+        route_action::{HostRewriteSpecifier, RequestMirrorPolicy},
     },
 };
 
@@ -115,6 +118,26 @@ pub(super) fn rewrite(filters: &[Filter], matched: &str, action: &mut RouteActio
         Some(NewPath::Pattern(pattern)) => action.regex_rewrite = Some(pattern),
         None => {}
     }
+}
+
+/// The copies that `filters` have made, for clusters that `named` names.
+pub(super) fn mirrors(filters: &[Filter], named: impl Fn(&BackendRef) -> String) -> Vec<RequestMirrorPolicy> {
+    let mirrors = filters.iter().filter_map(|filter| match filter {
+        Filter::RequestMirror(mirror) => Some(mirror.as_ref()),
+        _ => None,
+    });
+    let policy = |mirror: &Mirror| RequestMirrorPolicy {
+        cluster: named(&mirror.backend_ref),
+        runtime_fraction: Some(RuntimeFractionalPercent {
+            default_value: Some(FractionalPercent {
+                numerator: mirror.parts_per_million(),
+                denominator: DenominatorType::Million.into(),
+            }),
+            ..RuntimeFractionalPercent::default()
+        }),
+        disable_shadow_host_suffix_append: true,
+    };
+    mirrors.map(policy).collect()
 }
 
 /// What takes the place of a path, as xDS says it.

@@ -53,7 +53,7 @@ async fn every_try_sends_the_same_bytes_and_trailers() {
         HeaderMap::from_iter([(http::HeaderName::from_static("x-sum"), HeaderValue::from_static("1"))]);
     let frames = vec![data("ab"), data("cde"), Frame::trailers(trailers.clone())];
     with_body(frames, |body| async move {
-        let kept = Kept::new(body, 64);
+        let kept = Kept::new(body.into(), 64);
         for _ in 0..3 {
             assert!(kept.borrow().can_replay());
             assert_eq!(
@@ -68,7 +68,7 @@ async fn every_try_sends_the_same_bytes_and_trailers() {
 #[tokio::test]
 async fn a_try_that_broke_off_is_followed_by_the_whole_body() {
     with_body(vec![data("ab"), data("cd"), data("ef")], |body| async move {
-        let kept = Kept::new(body, 64);
+        let kept = Kept::new(body.into(), 64);
         let mut first = Replay::start(&kept);
         let frame = first.frame().await.unwrap().unwrap();
         assert!(b"abcdef".starts_with(&frame.into_data().unwrap()));
@@ -87,7 +87,7 @@ async fn a_try_that_broke_off_is_followed_by_the_whole_body() {
 async fn beyond_the_bound_the_body_still_flows_but_only_once() {
     for (bound, again) in [(6, true), (5, false), (0, false)] {
         with_body(vec![data("abc"), data("def")], |body| async move {
-            let kept = Kept::new(body, bound);
+            let kept = Kept::new(body.into(), bound);
             assert_eq!(read(Replay::start(&kept)).await.0, "abcdef", "bound {bound}");
             assert_eq!(kept.borrow().can_replay(), again, "bound {bound}");
         })
@@ -101,7 +101,7 @@ async fn bytes_flow_before_the_body_is_complete() {
     let (near, far) = tokio::io::duplex(1 << 16);
     let run = async move {
         let service = service_fn(|request: Request<Incoming>| async {
-            let mut body = Replay::start(&Kept::new(request.into_body(), 64));
+            let mut body = Replay::start(&Kept::new(request.into_body().into(), 64));
             let first = body.frame().await.unwrap().unwrap().into_data().unwrap();
             Ok::<_, Infallible>(Response::new(http_body_util::Full::new(first)))
         });

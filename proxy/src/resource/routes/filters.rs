@@ -1,19 +1,24 @@
-//! What a route does besides sending requests on: edits of headers, rewrites, redirects.
+//! What a route does besides sending requests on: edits of headers, rewrites, copies, redirects.
 
 use http::{HeaderName, HeaderValue, StatusCode};
 use weft_api::gateway::filter::may_be_edited;
 use weft_xds::{
     core::{HeaderValueOption, header_value_option::HeaderAppendAction},
     matcher::RegexMatchAndSubstitute,
+    percent::fractional_percent::DenominatorType,
     route::{
         RedirectAction, Route as RouteMessage, RouteAction,
         redirect_action::{PathRewriteSpecifier, RedirectResponseCode, SchemeRewriteSpecifier},
-        route_action::HostRewriteSpecifier,
+        route_action::{HostRewriteSpecifier, RequestMirrorPolicy},
         weighted_cluster::ClusterWeight,
     },
 };
 
+use super::MirrorSpec;
 use crate::route::{Edits, HeaderEdits, PathRewrite, Put, Redirect, Rewrite, expression};
+
+/// All requests, in a million.
+const WHOLE: u32 = 1_000_000;
 
 /// What becomes of headers by a route.
 pub(super) fn edits_of_route(message: &RouteMessage) -> Result<Edits, String> {
@@ -78,6 +83,23 @@ pub(super) fn rewrite(message: &RouteAction) -> Result<Rewrite, String> {
             HeaderValue::from_str(host).map_err(|_| format!("host_rewrite_literal: `{host}` is no host"))
         });
     Ok(Rewrite { host: host.transpose()?, path })
+}
+
+/// Who gets copies, and of how many requests.
+pub(super) fn mirror(message: &RequestMirrorPolicy) -> Result<MirrorSpec, &'static str> {
+    if message.cluster.is_empty() {
+        return Err("cluster is needed");
+    }
+    let share = message.runtime_fraction.as_ref().and_then(|fraction| fraction.default_value.as_ref());
+    let parts_per_million = share.map_or(WHOLE, |share| {
+        let unit = match share.denominator() {
+            DenominatorType::Hundred => WHOLE / 100,
+            DenominatorType::TenThousand => WHOLE / 10_000,
+            DenominatorType::Million => 1,
+        };
+        share.numerator.saturating_mul(unit).min(WHOLE)
+    });
+    Ok(MirrorSpec { cluster: message.cluster.as_str().into(), parts_per_million })
 }
 
 /// Where a route sends callers.

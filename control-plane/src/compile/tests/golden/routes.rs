@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use weft_xds::{
     core::HeaderValueOption,
     matcher::{RegexMatchAndSubstitute, StringMatcher, string_matcher::MatchPattern},
+    percent::fractional_percent::DenominatorType,
     route::{
         RedirectAction, RouteAction, RouteConfiguration, RouteMatch,
         header_matcher::HeaderMatchSpecifier,
@@ -138,6 +139,12 @@ fn forward(text: &mut String, action: &RouteAction) {
     }
     if let Some(HostRewriteSpecifier::HostRewriteLiteral(host)) = &action.host_rewrite_specifier {
         let _ = writeln!(text, "    host as {host}");
+    }
+    for mirror in &action.request_mirror_policies {
+        let share = mirror.runtime_fraction.as_ref().unwrap().default_value.as_ref().unwrap();
+        assert_eq!(share.denominator(), DenominatorType::Million);
+        assert!(mirror.disable_shadow_host_suffix_append);
+        let _ = writeln!(text, "    copies of {} in a million to {}", share.numerator, mirror.cluster);
     }
     if !action.prefix_rewrite.is_empty() {
         let _ = writeln!(text, "    prefix as {}", action.prefix_rewrite);

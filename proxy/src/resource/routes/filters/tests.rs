@@ -1,4 +1,8 @@
-use weft_xds::{core::HeaderValue as HeaderMessage, matcher::RegexMatcher};
+use weft_xds::{
+    core::{HeaderValue as HeaderMessage, RuntimeFractionalPercent},
+    matcher::RegexMatcher,
+    percent::FractionalPercent,
+};
 
 use super::*;
 
@@ -83,4 +87,24 @@ fn a_redirect_says_what_the_message_says_and_no_more() {
     assert_eq!(full.status, StatusCode::SEE_OTHER);
     assert_eq!((full.scheme.as_deref(), full.host.as_deref()), (Some("https"), Some("other")));
     assert!(full.port == Some(8443) && full.strip_query && matches!(full.path, Some(PathRewrite::Full(_))));
+}
+
+#[test]
+fn shares_of_copies_are_in_a_million() {
+    let of = |share: Option<(u32, DenominatorType)>| {
+        let fraction = share.map(|(numerator, denominator)| RuntimeFractionalPercent {
+            default_value: Some(FractionalPercent { numerator, denominator: denominator.into() }),
+            ..RuntimeFractionalPercent::default()
+        });
+        let cluster = "a".to_owned();
+        let policy =
+            RequestMirrorPolicy { cluster, runtime_fraction: fraction, ..RequestMirrorPolicy::default() };
+        mirror(&policy).unwrap().parts_per_million
+    };
+    assert_eq!(of(None), 1_000_000);
+    assert_eq!(of(Some((7, DenominatorType::Hundred))), 70_000);
+    assert_eq!(of(Some((7, DenominatorType::TenThousand))), 700);
+    assert_eq!(of(Some((7, DenominatorType::Million))), 7);
+    assert_eq!(of(Some((u32::MAX, DenominatorType::Hundred))), 1_000_000);
+    assert!(mirror(&RequestMirrorPolicy::default()).is_err());
 }
