@@ -2,7 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::Duration;
+use crate::{
+    Duration,
+    policy::Mode,
+    violation::{Violation, within},
+};
 
 /// Statuses are named by so many codes and ranges at most.
 pub const STATUSES_MAX: usize = 64;
@@ -247,17 +251,6 @@ pub struct Header {
     pub value: String,
 }
 
-/// Whether a policy acts.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub enum Mode {
-    /// It acts.
-    #[default]
-    Enforce,
-    /// It computes and reports, and never acts.
-    Audit,
-}
-
 impl CircuitBreaker {
     /// Checks what the types cannot say. Errors name the field by its path below `spec`.
     pub fn validate(&self) -> Result<(), Violation> {
@@ -335,40 +328,10 @@ impl Breaker {
     }
 }
 
-/// A field that says something impossible.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{field} {rule}")]
-pub struct Violation {
-    /// Path of the field below `spec`, such as `endpoint.open.base`.
-    pub field: String,
-    /// What is wrong with it, as the rest of a sentence that begins with the field.
-    pub rule: String,
-}
-
-impl Violation {
-    /// `rule` continues the sentence that `field` begins.
-    pub fn new(field: impl Into<String>, rule: impl Into<String>) -> Self {
-        Self { field: field.into(), rule: rule.into() }
-    }
-}
-
 /// `field` must not name more than [`STATUSES_MAX`] codes and ranges.
 pub(crate) fn named(field: &str, statuses: &[StatusRange]) -> Result<(), Violation> {
     if statuses.len() <= STATUSES_MAX {
         return Ok(());
     }
     Err(Violation::new(field, format!("must hold at most {STATUSES_MAX} codes and ranges")))
-}
-
-/// `field` must lie within `min` and `max`, both included.
-pub(crate) fn within(field: &str, value: u32, min: u32, max: u32) -> Result<(), Violation> {
-    if (min..=max).contains(&value) {
-        return Ok(());
-    }
-    let rule = if max == u32::MAX {
-        format!("is {value}; it must be at least {min}")
-    } else {
-        format!("is {value}; it must be within {min} to {max}")
-    };
-    Err(Violation::new(field, rule))
 }

@@ -4,6 +4,20 @@ use serde_json::{Value, json};
 
 use crate::{names, schema};
 
+/// Of `AuthorizationPolicy`, short name `azp`.
+pub fn authorization_policy() -> Value {
+    let columns = [("Action", "action"), ("Mode", "mode")].map(
+        |(name, field)| json!({ "name": name, "type": "string", "jsonPath": format!(".spec.{field}") }),
+    );
+    definition(
+        "AuthorizationPolicy",
+        "authorizationpolicies",
+        "azp",
+        columns.into(),
+        &schema::authorization_policy(),
+    )
+}
+
 /// Of `CircuitBreakerPolicy`, short name `cbp`.
 pub fn circuit_breaker_policy() -> Value {
     let mode = json!({ "name": "Mode", "type": "string", "jsonPath": ".spec.mode" });
@@ -24,8 +38,11 @@ pub fn retry_policy() -> Value {
 
 fn definition(kind: &str, plural: &str, short: &str, own_columns: Vec<Value>, spec: &Value) -> Value {
     let (group, version) = names::POLICY_API_VERSION.split_once('/').expect("a group and a version");
-    let mut columns =
-        vec![json!({ "name": "Target", "type": "string", "jsonPath": ".spec.targetRefs[0].name" })];
+    // A target that is selected by labels has no name.
+    let target = &spec["properties"]["targetRefs"]["items"]["properties"];
+    let column = if target["name"].is_null() { "selector.matchLabels" } else { "name" };
+    let path = format!(".spec.targetRefs[0].{column}");
+    let mut columns = vec![json!({ "name": "Target", "type": "string", "jsonPath": path })];
     columns.extend(own_columns);
     let of_accepted =
         |field: &str| format!(".status.ancestors[0].conditions[?(@.type==\"Accepted\")].{field}");

@@ -5,7 +5,7 @@ mod grpc;
 
 use serde::{Deserialize, de::IgnoredAny};
 
-use crate::{Duration, circuit_breaker::Violation};
+use crate::{Duration, violation::Violation};
 
 pub use filter::Filter;
 pub use grpc::{GrpcMatch, MethodMatch};

@@ -18,11 +18,18 @@ pub mod status;
 // What a service is (Kubernetes), and where its requests go (Gateway API).
 pub mod gateway;
 pub mod kubernetes;
-// What people demand of a service: policy kinds of `policy.weft.dev/v1alpha1`.
-pub mod policy;
+// What people demand of a service, or of a workload: policy kinds of `policy.weft.dev/v1alpha1`,
+pub mod authorization;
 pub mod retry;
-// The first of them; its vocabulary of status ranges and violations is that of all.
 pub mod circuit_breaker;
+// what they are attached to,
+pub mod policy;
+pub mod selector;
+// and what their rules speak of.
+pub mod http_attributes;
+pub mod path;
+pub mod cidr;
+pub mod violation;
 // What all of them share.
 pub mod duration;
 pub mod object;

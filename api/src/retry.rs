@@ -4,7 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Duration,
-    circuit_breaker::{StatusRange, Violation, named, within},
+    circuit_breaker::{StatusRange, named},
+    violation::{Violation, within},
 };
 
 /// `spec` of a `RetryPolicy`, less the targets it applies to. Also what a proxy receives, under

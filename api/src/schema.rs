@@ -13,18 +13,26 @@ use serde_json::{Value, json};
 
 use crate::{
     Duration,
+    authorization::Authorization,
+    cidr::Cidr,
     circuit_breaker::{CircuitBreaker, StatusRange},
     gateway,
-    policy::TargetRef,
+    policy::{TargetRef, WorkloadRef},
     retry::Retry,
     status::{ANCESTORS_MAX, MESSAGE_BYTES_MAX, PolicyStatus},
 };
 use rules::Rule;
 
+/// The schema of the `spec` of an `AuthorizationPolicy`.
+pub fn authorization_policy() -> Value {
+    policy::<Authorization>("Who may enter workloads, and to do what.", workload_refs(), rules::authorization())
+}
+
 /// The schema of the `spec` of a `CircuitBreakerPolicy`.
 pub fn circuit_breaker_policy() -> Value {
     policy::<CircuitBreaker>(
         "Limits, circuit breakers and canned answers of Services and routes.",
+        target_refs(),
         rules::circuit_breaker(),
     )
 }
@@ -33,6 +41,7 @@ pub fn circuit_breaker_policy() -> Value {
 pub fn retry_policy() -> Value {
     policy::<Retry>(
         "Which failed requests to Services and routes are tried again, how often, and within which budget.",
+        target_refs(),
         rules::retry(),
     )
 }
@@ -57,11 +66,18 @@ pub fn policy_status() -> Value {
     schema
 }
 
-fn policy<P: JsonSchema>(description: &str, rules: Vec<(String, Rule)>) -> Value {
+fn policy<P: JsonSchema>(description: &str, targets: Value, rules: Vec<(String, Rule)>) -> Value {
     let mut schema = schema_of::<P>();
     schema["description"] = description.into();
-    schema["properties"]["targetRefs"] = target_refs();
-    schema["required"] = json!(["targetRefs"]);
+    schema["properties"]["targetRefs"] = targets;
+    match &mut schema["required"] {
+        Value::Array(required) => required.push("targetRefs".into()),
+        none => *none = json!(["targetRefs"]),
+    }
+    demand(schema, rules)
+}
+
+fn demand(mut schema: Value, rules: Vec<(String, Rule)>) -> Value {
     for (field, rule) in rules {
         rule.apply(structural::field(&mut schema, &field));
     }
@@ -85,6 +101,30 @@ fn target_refs() -> Value {
         "minItems": 1,
         "items": target,
     })
+}
+
+fn workload_refs() -> Value {
+    let mut target = schema_of::<WorkloadRef>();
+    target["properties"]["group"]["enum"] = json!([""]);
+    target["properties"]["kind"]["enum"] = json!(["Pod"]);
+    json!({
+        "description": "The workloads that it applies to, in its own namespace.",
+        "type": "array",
+        "minItems": 1,
+        "maxItems": 1,
+        "items": demand(target, rules::workload_ref()),
+    })
+}
+
+impl JsonSchema for Cidr {
+    fn schema_name() -> Cow<'static, str> {
+        "Cidr".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        // What of these is a network, no pattern can say; the control plane does, in the status of the policy.
+        json_schema!({ "type": "string", "pattern": "^[0-9a-fA-F.:]+/[0-9]{1,3}$", "maxLength": 49 })
+    }
 }
 
 impl JsonSchema for Duration {

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Object, bootstrap::AccessLog, circuit_breaker::Violation};
+use crate::{Object, bootstrap::AccessLog, violation::Violation};
 
 /// `spec` of a `Workload`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

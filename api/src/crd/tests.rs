@@ -5,7 +5,7 @@ use super::*;
 #[test]
 fn the_chart_holds_what_the_types_say() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../charts/weft-crds/templates");
-    let definitions = [circuit_breaker_policy(), retry_policy()];
+    let definitions = [authorization_policy(), circuit_breaker_policy(), retry_policy()];
     for definition in &definitions {
         let plural = definition["spec"]["names"]["plural"].as_str().unwrap();
         let file = folder.join(format!("{plural}.yaml"));
@@ -28,12 +28,15 @@ fn the_chart_holds_what_the_types_say() {
 
 #[test]
 fn names_are_those_of_the_group() {
-    let [breaker, retry] = [circuit_breaker_policy(), retry_policy()];
+    let [authorization, breaker, retry] =
+        [authorization_policy(), circuit_breaker_policy(), retry_policy()];
+    assert_eq!(authorization["metadata"]["name"], "authorizationpolicies.policy.weft.dev");
+    assert_eq!(authorization["spec"]["names"]["shortNames"], json!(["azp"]));
     assert_eq!(breaker["metadata"]["name"], "circuitbreakerpolicies.policy.weft.dev");
     assert_eq!(breaker["spec"]["names"]["shortNames"], json!(["cbp"]));
     assert_eq!(retry["metadata"]["name"], "retrypolicies.policy.weft.dev");
     assert_eq!(retry["spec"]["versions"][0]["name"], "v1alpha1");
-    for definition in [breaker, retry] {
+    for definition in [authorization, breaker, retry] {
         let columns = definition["spec"]["versions"][0]["additionalPrinterColumns"].as_array().unwrap();
         let spec = &definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"];
         // A column of a field that is not there shows nothing, and nobody hears of it.

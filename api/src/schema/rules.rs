@@ -2,7 +2,12 @@
 
 use serde_json::{Value, json};
 
-use crate::circuit_breaker::{FALLBACK_BODY_BYTES_MAX, STATUSES_MAX};
+use crate::{
+    authorization::{PORTS_MAX, RULES_MAX, SOURCES_MAX, SPIFFE_BYTES_MAX},
+    circuit_breaker::{FALLBACK_BODY_BYTES_MAX, STATUSES_MAX},
+    http_attributes::{METHODS_MAX, PATH_BYTES_MAX, PATHS_MAX},
+    selector::{EXPRESSIONS_MAX, VALUES_MAX},
+};
 
 /// A demand on a field.
 pub(super) enum Rule {
@@ -14,6 +19,8 @@ pub(super) enum Rule {
     Entries(usize, usize),
     /// Text of so many characters at most.
     Characters(usize),
+    /// Text of this form.
+    Form(String),
     /// What keywords cannot say.
     Cel {
         /// What must be true of `self`, in CEL.
@@ -52,6 +59,7 @@ impl Rule {
                 }
             }
             Rule::Characters(max) => schema["maxLength"] = max.into(),
+            Rule::Form(pattern) => schema["pattern"] = pattern.into(),
             Rule::Cel { rule, message, blamed } => {
                 let mut one = json!({ "rule": rule, "message": message });
                 if !blamed.is_empty() {
@@ -142,4 +150,77 @@ pub(super) fn retry() -> Vec<(String, Rule)> {
         ("maxBodyBytes", Rule::Whole(0, 64 * 1024)),
     ];
     own.into_iter().map(|(field, rule)| (field.to_owned(), rule)).collect()
+}
+
+/// DNS subdomains, as names of Kubernetes are.
+const NAME: &str = "[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*";
+
+/// The demands on an `AuthorizationPolicy`, by paths below `spec`.
+pub(super) fn authorization() -> Vec<(String, Rule)> {
+    let source = |rule, blamed| Rule::Cel { rule, message: "must be there for its type and no other", blamed };
+    let sources = [
+        ("", Rule::Entries(0, SOURCES_MAX)),
+        ("[]", source("has(self.serviceAccount) == (self.type == 'ServiceAccount')", ".serviceAccount")),
+        ("[]", source("has(self.spiffe) == (self.type == 'SPIFFE')", ".spiffe")),
+        ("[]", source("has(self.network) == (self.type == 'Network')", ".network")),
+        ("[].serviceAccount.name", Rule::Form(format!("^([*]|{NAME})$"))),
+        ("[].serviceAccount.name", Rule::Characters(253)),
+        ("[].serviceAccount.namespace", Rule::Form(format!("^{NAME}$"))),
+        ("[].serviceAccount.namespace", Rule::Characters(253)),
+        ("[].spiffe", Rule::Form("^spiffe://[a-z0-9._-]+(/[A-Za-z0-9._-]+)+$".to_owned())),
+        ("[].spiffe", Rule::Characters(SPIFFE_BYTES_MAX)),
+    ];
+    let sources = sources.map(|(field, rule)| (format!("rules[].sources{field}"), rule));
+    let ports = [("", Rule::Entries(1, PORTS_MAX)), ("[]", Rule::Whole(1, 65535))];
+    let ports = ports.map(|(field, rule)| (format!("rules[].networkAttributes.ports{field}"), rule));
+    let http = http_attributes().map(|(field, rule)| (format!("rules[].httpAttributes{field}"), rule));
+    let own = [("rules".to_owned(), Rule::Entries(0, RULES_MAX))];
+    own.into_iter().chain(sources).chain(ports).chain(http).collect()
+}
+
+fn http_attributes() -> [(&'static str, Rule); 7] {
+    [
+        (
+            "",
+            Rule::Cel {
+                rule: "has(self.methods) || has(self.paths)",
+                message: "must name methods or paths",
+                blamed: "",
+            },
+        ),
+        (".methods", Rule::Entries(1, METHODS_MAX)),
+        (".methods[]", Rule::Form("^[A-Za-z0-9!#$%&'*+.^_`|~-]+$".to_owned())),
+        (".methods[]", Rule::Characters(32)),
+        (".paths", Rule::Entries(1, PATHS_MAX)),
+        (".paths[].value", Rule::Form(canonical_path())),
+        (".paths[].value", Rule::Characters(PATH_BYTES_MAX)),
+    ]
+}
+
+/// Every path that is its own canonical form, and no other.
+fn canonical_path() -> String {
+    // What must be percent-encoded, and may be. No slash of either kind, nothing that stands for itself.
+    let encoded = "%(2[0-9A-C]|3[A-F]|40|5[BDE]|60|7[B-D]|[89A-F][0-9A-F])";
+    let plain = format!("([A-Za-z0-9_~!$&'()*+,=:@-]|{encoded})");
+    let any = format!("({plain}|[.])");
+    // Neither `.` nor `..`.
+    let segment = format!("({plain}{any}*|[.]{plain}{any}*|[.][.]{any}+)");
+    format!("^/({segment}(/{segment})*/?)?$")
+}
+
+/// The demands on a target of a policy for workloads.
+pub(super) fn workload_ref() -> Vec<(String, Rule)> {
+    let rules = [
+        ("selector.matchExpressions", Rule::Entries(0, EXPRESSIONS_MAX)),
+        ("selector.matchExpressions[].values", Rule::Entries(0, VALUES_MAX)),
+        (
+            "selector.matchExpressions[]",
+            Rule::Cel {
+                rule: "(self.operator in ['In', 'NotIn']) == (has(self.values) && size(self.values) > 0)",
+                message: "must hold values for In and NotIn, and for no other operator",
+                blamed: ".values",
+            },
+        ),
+    ];
+    rules.map(|(field, rule)| (field.to_owned(), rule)).into()
 }

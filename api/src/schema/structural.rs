@@ -9,10 +9,14 @@ pub(super) fn of(mut schema: Value) -> Value {
     schema
 }
 
-/// The schema of the field at `path`, such as `limits.maxRequests`; of the whole if that is empty.
+/// The schema of the field at `path`, such as `limits.maxRequests`, or `rules[].sources` of each entry of a list; of the
+/// whole if that is empty.
 pub(super) fn field<'a>(schema: &'a mut Value, path: &str) -> &'a mut Value {
     path.split('.').filter(|step| !step.is_empty()).fold(schema, |schema, step| {
-        schema["properties"].get_mut(step).expect("rules name fields of the type that they are for")
+        let (name, is_entry) = step.strip_suffix("[]").map_or((step, false), |name| (name, true));
+        let field =
+            schema["properties"].get_mut(name).expect("rules name fields of the type that they are for");
+        if is_entry { &mut field["items"] } else { field }
     })
 }
 
@@ -20,7 +24,9 @@ fn rewrite(schema: &mut Value) {
     enumerate(schema);
     let Value::Object(keywords) = schema else { return };
     keywords.retain(|keyword, value| match keyword.as_str() {
-        "title" | "additionalProperties" => false,
+        "title" => false,
+        // What the values of a map are; that other fields are none, the API server sees to.
+        "additionalProperties" => value.is_object(),
         // Others know no formats without a sign; the bounds say it.
         "format" => !value.as_str().is_some_and(|format| format.starts_with("uint")),
         // Only single fields have defaults. Filled in, those of whole objects would make each policy as long as its

@@ -1,3 +1,4 @@
+mod authorization;
 mod pages;
 mod server;
 
@@ -6,7 +7,7 @@ use std::{env, fs, path::Path};
 use serde::de::DeserializeOwned;
 
 use super::*;
-use crate::circuit_breaker::Violation;
+use crate::violation::Violation;
 use server::{Server, list, properties};
 
 /// What Weft itself says of a spec.
@@ -266,7 +267,8 @@ fn schema_and_validate_agree_on_retries() {
 
 /// Kubernetes takes nothing else in a structural schema.
 fn assert_structural(schema: &Value, path: &str) {
-    const KEYWORDS: [&str; 19] = [
+    const KEYWORDS: [&str; 20] = [
+        "additionalProperties",
         "anyOf",
         "default",
         "description",
@@ -307,15 +309,21 @@ fn assert_structural(schema: &Value, path: &str) {
         assert!(!property["description"].as_str().unwrap().contains("[`"), "{path}.{name} links into code");
         assert_structural(property, &format!("{path}.{name}"));
     }
-    if let Some(items) = schema.get("items") {
-        assert_structural(items, &format!("{path}[]"));
+    for entries in ["items", "additionalProperties"] {
+        if let Some(entries) = schema.get(entries) {
+            assert_structural(entries, &format!("{path}[]"));
+        }
     }
 }
 
 #[test]
 fn the_files_are_structural_and_fresh() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("schema");
-    let schemas = [("circuit-breaker-policy", circuit_breaker_policy()), ("retry-policy", retry_policy())];
+    let schemas = [
+        ("authorization-policy", authorization_policy()),
+        ("circuit-breaker-policy", circuit_breaker_policy()),
+        ("retry-policy", retry_policy()),
+    ];
     for (name, schema) in schemas {
         assert_structural(&schema, name);
         let file = folder.join(format!("{name}.json"));

@@ -5,11 +5,11 @@ use std::net::IpAddr;
 use regex_lite::RegexBuilder;
 use weft_api::{
     Object,
-    circuit_breaker::Violation,
     gateway::{GrpcRouteSpec, HttpRouteSpec, PathMatchKind, RouteSpec, ValueMatch, ValueMatchKind},
     kubernetes::{AddressType, EndpointSlice, Pod, ServiceSpec},
     names,
     object::Metadata,
+    violation::Violation,
     workload::WorkloadSpec,
 };
 

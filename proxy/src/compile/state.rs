@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, sync::Arc, time::Instant};
 
-use weft_api::circuit_breaker::Mode;
+use weft_api::policy::Mode;
 
 use crate::{
     accrual::Accrual,

@@ -130,7 +130,8 @@ fn walk(schema: &Value, value: &Value, field: &str, visit: &mut impl FnMut(&Valu
     match value {
         Value::Object(fields) => {
             for (name, value) in fields {
-                let schema = schema["properties"].get(name).unwrap_or(&Value::Bool(false));
+                let of_map = schema.get("additionalProperties");
+                let schema = schema["properties"].get(name).or(of_map).unwrap_or(&Value::Bool(false));
                 let field = format!("{field}.{name}");
                 walk(schema, value, field.trim_start_matches('.'), visit);
             }
