@@ -169,7 +169,8 @@ impl Source {
         ];
         for (name, kind, is_there) in fields {
             if is_there != (self.kind == kind) {
-                let rule = if is_there { "does not fit its type" } else { "is missing, which its type needs" };
+                let rule =
+                    if is_there { "does not fit its type" } else { "is missing, which its type needs" };
                 return Err(Violation::new(format!("{field}.{name}"), rule));
             }
         }
@@ -178,7 +179,8 @@ impl Source {
         }
         match &self.spiffe {
             Some(id) if !is_spiffe_id(id) => {
-                let rule = format!("is `{id}`, which is no SPIFFE id such as `spiffe://cluster.local/ns/a/sa/b`");
+                let rule =
+                    format!("is `{id}`, which is no SPIFFE id such as `spiffe://cluster.local/ns/a/sa/b`");
                 Err(Violation::new(format!("{field}.spiffe"), rule))
             }
             _ => Ok(()),

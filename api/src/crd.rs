@@ -6,9 +6,8 @@ use crate::{names, schema};
 
 /// Of `AuthorizationPolicy`, short name `azp`.
 pub fn authorization_policy() -> Value {
-    let columns = [("Action", "action"), ("Mode", "mode")].map(
-        |(name, field)| json!({ "name": name, "type": "string", "jsonPath": format!(".spec.{field}") }),
-    );
+    let columns = [("Action", "action"), ("Mode", "mode")]
+        .map(|(name, field)| json!({ "name": name, "type": "string", "jsonPath": format!(".spec.{field}") }));
     definition(
         "AuthorizationPolicy",
         "authorizationpolicies",

@@ -59,7 +59,7 @@ impl HttpAttributes {
         if let Some(methods) = &self.methods {
             let field = format!("{field}.methods");
             some(&field, methods.len(), METHODS_MAX)?;
-            for (index, method) in methods.iter().enumerate().filter(|(_, method)| !is_token(method)) {
+            if let Some((index, method)) = methods.iter().enumerate().find(|(_, method)| !is_token(method)) {
                 let rule = format!("is `{method}`, which is no method such as `GET`");
                 return Err(Violation::new(format!("{field}[{index}]"), rule));
             }

@@ -52,7 +52,8 @@ impl<P> Policy<P, WorkloadRef> {
             return Err(Violation::new("targetRefs", "must hold one target; its selector may be a wide one"));
         };
         if !target.group.is_empty() || target.kind != "Pod" {
-            let rule = format!("is {} of group `{}`; it must be Pod of group \"\"", target.kind, target.group);
+            let rule =
+                format!("is {} of group `{}`; it must be Pod of group \"\"", target.kind, target.group);
             return Err(Violation::new("targetRefs[0].kind", rule));
         }
         target.selector.validate("targetRefs[0].selector")

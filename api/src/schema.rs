@@ -25,7 +25,11 @@ use rules::Rule;
 
 /// The schema of the `spec` of an `AuthorizationPolicy`.
 pub fn authorization_policy() -> Value {
-    policy::<Authorization>("Who may enter workloads, and to do what.", workload_refs(), rules::authorization())
+    policy::<Authorization>(
+        "Who may enter workloads, and to do what.",
+        workload_refs(),
+        rules::authorization(),
+    )
 }
 
 /// The schema of the `spec` of a `CircuitBreakerPolicy`.

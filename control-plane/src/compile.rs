@@ -1,5 +1,6 @@
 //! Objects in, resources out: a pure function of the store, which encodes anew only what a change touched.
 
+mod authorization;
 mod cluster;
 mod endpoints;
 mod inbound;
@@ -14,10 +15,7 @@ use std::{
 
 use bytes::Bytes;
 use prost::Message;
-use weft_api::{
-    Object, names,
-    workload::{Mtls, WorkloadSpec},
-};
+use weft_api::{names, workload::Mtls};
 use weft_identity::TrustDomain;
 use weft_xds::{
     Kind, Version,
@@ -27,7 +25,7 @@ use weft_xds::{
 };
 
 use crate::{
-    resolve::{self, PodView, ServiceView},
+    resolve::{self, PodView, ServiceView, WorkloadView},
     snapshot::{self, Entrance, Published, Snapshot},
     store::{Finding, ObjectName, Store},
 };
@@ -38,7 +36,7 @@ pub struct Compiler {
     /// What each service was compiled from.
     services: BTreeMap<ObjectName, ServiceView>,
     /// What each workload was compiled from.
-    workloads: BTreeMap<ObjectName, Arc<Object<WorkloadSpec>>>,
+    workloads: BTreeMap<ObjectName, WorkloadView>,
     /// What each pod of the mesh was compiled from.
     pods: BTreeMap<ObjectName, PodView>,
     /// Whether pods take plaintext, of which nobody says anything.
@@ -135,11 +133,11 @@ impl Compiler {
         let mut next = Snapshot::clone(&self.snapshot);
         let mut changed = Vec::new();
         let mut encoded = self.compile_services(&resolved.services, generation, &mut next, &mut changed);
-        encoded += self.compile_workloads(store, generation, &mut next, &mut changed);
+        encoded += self.compile_workloads(&resolved.workloads, generation, &mut next, &mut changed);
         encoded += self.compile_pods(&resolved.pods, generation, &mut next, &mut changed);
         self.services = resolved.services;
         self.pods = resolved.pods;
-        self.workloads.clone_from(&store.workloads);
+        self.workloads = resolved.workloads;
         if !changed.is_empty() {
             next.addresses = addresses(&self.services);
             next.pod_addresses = pod_addresses(&self.pods);
@@ -191,7 +189,7 @@ impl Compiler {
             encoded += 1;
             replace(&mut next.pods, name, of_pod(name, view, &self.trust_domain), generation, changed);
             let held = next.pod_entrances.get(name);
-            let mut draft = inbound::of_pod(view, self.mtls);
+            let mut draft = inbound::of_pod(view, self.mtls, &self.trust_domain);
             match self.entrances.get(&draft.body) {
                 Some(known) => draft.body = known.clone(),
                 None => drop(self.entrances.insert(draft.body.clone())),
@@ -213,25 +211,25 @@ impl Compiler {
 
     fn compile_workloads(
         &self,
-        store: &Store,
+        views: &BTreeMap<ObjectName, WorkloadView>,
         generation: u64,
         next: &mut Snapshot,
         changed: &mut Vec<(Kind, String)>,
     ) -> usize {
         let mut encoded = 0;
         let before = next.workloads.len();
-        next.workloads.retain(|name, _| store.workloads.contains_key(name));
+        next.workloads.retain(|name, _| views.contains_key(name));
         let mut touched = next.workloads.len() != before;
-        for (name, workload) in &store.workloads {
-            if self.workloads.get(name) == Some(workload) {
+        for (name, view) in views {
+            if self.workloads.get(name) == Some(view) {
                 continue;
             }
             encoded += 1;
             touched = true;
-            let draft = inbound::of_workload(workload);
+            let draft = inbound::of_workload(view, &self.trust_domain);
             let held = next.workloads.get(name).map(|entrance| &entrance.listener);
             let listener = draft.publish(generation, held).resource;
-            let service_account = workload.service_account().to_owned();
+            let service_account = view.workload.service_account().to_owned();
             next.workloads.insert(name.clone(), Entrance { service_account, listener });
         }
         if touched {

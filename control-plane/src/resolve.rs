@@ -8,6 +8,7 @@ mod pods;
 mod protocol;
 mod references;
 mod routes;
+mod select;
 
 use std::{
     collections::BTreeMap,
@@ -17,12 +18,13 @@ use std::{
 
 use weft_api::{
     Object,
+    authorization::Authorization,
     circuit_breaker::CircuitBreaker,
     kubernetes::{
         AddressType, EndpointSlice, LABEL_SERVICE_NAME, ObjectReference, ServicePort, ServiceSpec, Transport,
     },
     names,
-    policy::Policy,
+    policy::{Policy, WorkloadRef},
     retry::Retry,
     workload::WorkloadSpec,
 };
@@ -33,6 +35,7 @@ use annotations::Annotations;
 use attach::Attachments;
 use pods::Pods;
 use routes::Attached;
+use select::Selections;
 
 pub use pods::{PodPort, PodTarget, PodView};
 pub use protocol::Protocol;
@@ -45,6 +48,8 @@ pub struct Resolved {
     pub services: BTreeMap<ObjectName, ServiceView>,
     /// Pods of the mesh, likewise.
     pub pods: BTreeMap<ObjectName, PodView>,
+    /// Workloads of this machine, likewise.
+    pub workloads: BTreeMap<ObjectName, WorkloadView>,
     /// What is wrong with the objects together, in order.
     pub findings: Vec<Finding>,
 }
@@ -67,6 +72,18 @@ pub struct ServiceView {
     pub ports: Vec<PortView>,
 }
 
+/// A workload of this machine, and what applies to whatever enters it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WorkloadView {
+    /// The workload.
+    pub workload: Arc<Object<WorkloadSpec>>,
+    /// Who may enter.
+    pub authorizations: Authorizations,
+}
+
+/// The authorization policies of one workload, by name. All of them count.
+pub type Authorizations = Vec<Arc<Object<Policy<Authorization, WorkloadRef>>>>;
+
 /// What applies to one port of a service.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PortView {
@@ -87,6 +104,7 @@ pub fn resolve(store: &Store) -> Resolved {
     let mut findings = references::check(store);
     let breakers = Attachments::of_circuit_breakers(store, &mut findings);
     let retries = Attachments::of_retries(store, &mut findings);
+    let authorizations = Selections::of_authorizations(store, &mut findings);
     let mut addresses = addresses::assign(store, &mut findings);
     let pods = Pods::of(store, &mut findings);
     let slices = slices_by_service(store);
@@ -114,9 +132,14 @@ pub fn resolve(store: &Store) -> Resolved {
         };
         services.insert(name.clone(), view);
     }
-    let pods = pods.views(&services, &mut findings);
+    let pods = pods.views(&services, &authorizations, &mut findings);
+    let workloads = store.workloads.iter().map(|(name, workload)| {
+        let authorizations = authorizations.for_workload(&workload.metadata);
+        (name.clone(), WorkloadView { workload: workload.clone(), authorizations })
+    });
+    let workloads = workloads.collect();
     findings.sort();
-    Resolved { services, pods, findings }
+    Resolved { services, pods, workloads, findings }
 }
 
 fn slices_by_service(store: &Store) -> BTreeMap<ObjectName, Vec<Arc<Object<EndpointSlice>>>> {

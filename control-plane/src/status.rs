@@ -21,10 +21,7 @@ use weft_api::status::Ancestor;
 use weft_kubernetes::{ApiServer, RequestError, api_server::Write};
 use weft_runtime::Shutdown;
 
-use crate::{
-    metrics::Metrics,
-    store::{ObjectKey, ObjectKind},
-};
+use crate::{metrics::Metrics, store::ObjectKey};
 
 pub use wanted::{Fate, Outcome, wanted};
 
@@ -135,9 +132,6 @@ fn log(report: &Report, error: &RequestError) {
 /// Path of the status of a policy.
 fn path(policy: &ObjectKey) -> String {
     let ObjectKey { kind, name } = policy;
-    let plural = match kind {
-        ObjectKind::RetryPolicy => "retrypolicies",
-        _ => "circuitbreakerpolicies",
-    };
+    let plural = kind.policy_resource().expect("reports are about policies alone");
     format!("/apis/{}/namespaces/{}/{plural}/{}/status", kind.api_version(), name.namespace, name.name)
 }

@@ -6,11 +6,12 @@ use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use weft_api::{
     Object,
+    authorization::Authorization,
     circuit_breaker::CircuitBreaker,
     gateway::{GrpcRouteSpec, HttpRouteSpec},
     kubernetes::{EndpointSlice, Namespace, Pod, ServiceSpec},
     object::Metadata,
-    policy::Policy,
+    policy::{Policy, WorkloadRef},
     retry::Retry,
     workload::WorkloadSpec,
 };
@@ -35,6 +36,8 @@ pub struct Store {
     pub http_routes: Table<HttpRouteSpec>,
     /// `GRPCRoute`.
     pub grpc_routes: Table<GrpcRouteSpec>,
+    /// `AuthorizationPolicy`.
+    pub authorizations: Table<Policy<Authorization, WorkloadRef>>,
     /// `CircuitBreakerPolicy`.
     pub circuit_breakers: Table<Policy<CircuitBreaker>>,
     /// `RetryPolicy`.
@@ -58,6 +61,8 @@ pub enum ObjectKind {
     HttpRoute,
     /// `GRPCRoute` (gateway.networking.k8s.io/v1).
     GrpcRoute,
+    /// `AuthorizationPolicy` (policy.weft.dev/v1alpha1).
+    AuthorizationPolicy,
     /// `CircuitBreakerPolicy` (policy.weft.dev/v1alpha1).
     CircuitBreakerPolicy,
     /// `RetryPolicy` (policy.weft.dev/v1alpha1).
@@ -99,6 +104,8 @@ pub enum AnyObject {
     HttpRoute(Arc<Object<HttpRouteSpec>>),
     /// `GRPCRoute`.
     GrpcRoute(Arc<Object<GrpcRouteSpec>>),
+    /// `AuthorizationPolicy`.
+    AuthorizationPolicy(Arc<Object<Policy<Authorization, WorkloadRef>>>),
     /// `CircuitBreakerPolicy`.
     CircuitBreakerPolicy(Arc<Object<Policy<CircuitBreaker>>>),
     /// `RetryPolicy`.
@@ -117,10 +124,20 @@ impl Store {
             AnyObject::Namespace(object) => put(&mut self.namespaces, object),
             AnyObject::HttpRoute(object) => put(&mut self.http_routes, object),
             AnyObject::GrpcRoute(object) => put(&mut self.grpc_routes, object),
+            AnyObject::AuthorizationPolicy(object) => put(&mut self.authorizations, object),
             AnyObject::CircuitBreakerPolicy(object) => put(&mut self.circuit_breakers, object),
             AnyObject::RetryPolicy(object) => put(&mut self.retries, object),
             AnyObject::Workload(object) => put(&mut self.workloads, object),
         }
+    }
+
+    /// Puts an object in force if there is none of its name. Says whether there was not.
+    pub fn apply_if_absent(&mut self, object: &AnyObject) -> bool {
+        let is_absent = !self.has(&object.key());
+        if is_absent {
+            self.apply(object);
+        }
+        is_absent
     }
 
     /// Takes an object out of force. Says whether it was.
@@ -132,9 +149,26 @@ impl Store {
             ObjectKind::Namespace => self.namespaces.remove(&key.name).is_some(),
             ObjectKind::HttpRoute => self.http_routes.remove(&key.name).is_some(),
             ObjectKind::GrpcRoute => self.grpc_routes.remove(&key.name).is_some(),
+            ObjectKind::AuthorizationPolicy => self.authorizations.remove(&key.name).is_some(),
             ObjectKind::CircuitBreakerPolicy => self.circuit_breakers.remove(&key.name).is_some(),
             ObjectKind::RetryPolicy => self.retries.remove(&key.name).is_some(),
             ObjectKind::Workload => self.workloads.remove(&key.name).is_some(),
+        }
+    }
+
+    /// Whether there is such an object.
+    pub fn has(&self, key: &ObjectKey) -> bool {
+        match key.kind {
+            ObjectKind::Service => self.services.contains_key(&key.name),
+            ObjectKind::EndpointSlice => self.endpoint_slices.contains_key(&key.name),
+            ObjectKind::Pod => self.pods.contains_key(&key.name),
+            ObjectKind::Namespace => self.namespaces.contains_key(&key.name),
+            ObjectKind::HttpRoute => self.http_routes.contains_key(&key.name),
+            ObjectKind::GrpcRoute => self.grpc_routes.contains_key(&key.name),
+            ObjectKind::AuthorizationPolicy => self.authorizations.contains_key(&key.name),
+            ObjectKind::CircuitBreakerPolicy => self.circuit_breakers.contains_key(&key.name),
+            ObjectKind::RetryPolicy => self.retries.contains_key(&key.name),
+            ObjectKind::Workload => self.workloads.contains_key(&key.name),
         }
     }
 
@@ -147,6 +181,7 @@ impl Store {
             ObjectKind::Namespace => self.namespaces.keys().cloned().collect(),
             ObjectKind::HttpRoute => self.http_routes.keys().cloned().collect(),
             ObjectKind::GrpcRoute => self.grpc_routes.keys().cloned().collect(),
+            ObjectKind::AuthorizationPolicy => self.authorizations.keys().cloned().collect(),
             ObjectKind::CircuitBreakerPolicy => self.circuit_breakers.keys().cloned().collect(),
             ObjectKind::RetryPolicy => self.retries.keys().cloned().collect(),
             ObjectKind::Workload => self.workloads.keys().cloned().collect(),
@@ -173,6 +208,7 @@ impl AnyObject {
             AnyObject::Namespace(object) => &object.metadata,
             AnyObject::HttpRoute(object) => &object.metadata,
             AnyObject::GrpcRoute(object) => &object.metadata,
+            AnyObject::AuthorizationPolicy(object) => &object.metadata,
             AnyObject::CircuitBreakerPolicy(object) => &object.metadata,
             AnyObject::RetryPolicy(object) => &object.metadata,
             AnyObject::Workload(object) => &object.metadata,
@@ -188,6 +224,7 @@ impl AnyObject {
             AnyObject::Namespace(_) => ObjectKind::Namespace,
             AnyObject::HttpRoute(_) => ObjectKind::HttpRoute,
             AnyObject::GrpcRoute(_) => ObjectKind::GrpcRoute,
+            AnyObject::AuthorizationPolicy(_) => ObjectKind::AuthorizationPolicy,
             AnyObject::CircuitBreakerPolicy(_) => ObjectKind::CircuitBreakerPolicy,
             AnyObject::RetryPolicy(_) => ObjectKind::RetryPolicy,
             AnyObject::Workload(_) => ObjectKind::Workload,
@@ -202,13 +239,14 @@ impl AnyObject {
 
 impl ObjectKind {
     /// Every kind that is read.
-    pub const ALL: [ObjectKind; 9] = [
+    pub const ALL: [ObjectKind; 10] = [
         ObjectKind::Service,
         ObjectKind::EndpointSlice,
         ObjectKind::Pod,
         ObjectKind::Namespace,
         ObjectKind::HttpRoute,
         ObjectKind::GrpcRoute,
+        ObjectKind::AuthorizationPolicy,
         ObjectKind::CircuitBreakerPolicy,
         ObjectKind::RetryPolicy,
         ObjectKind::Workload,
@@ -223,6 +261,7 @@ impl ObjectKind {
             ObjectKind::Namespace => "Namespace",
             ObjectKind::HttpRoute => "HTTPRoute",
             ObjectKind::GrpcRoute => "GRPCRoute",
+            ObjectKind::AuthorizationPolicy => "AuthorizationPolicy",
             ObjectKind::CircuitBreakerPolicy => "CircuitBreakerPolicy",
             ObjectKind::RetryPolicy => "RetryPolicy",
             ObjectKind::Workload => "Workload",
@@ -237,8 +276,20 @@ impl ObjectKind {
             }
             ObjectKind::EndpointSlice => weft_api::kubernetes::DISCOVERY_API_VERSION,
             ObjectKind::HttpRoute | ObjectKind::GrpcRoute => weft_api::gateway::API_VERSION,
-            ObjectKind::CircuitBreakerPolicy | ObjectKind::RetryPolicy => weft_api::names::POLICY_API_VERSION,
+            ObjectKind::AuthorizationPolicy | ObjectKind::CircuitBreakerPolicy | ObjectKind::RetryPolicy => {
+                weft_api::names::POLICY_API_VERSION
+            }
             ObjectKind::Workload => weft_api::names::LOCAL_API_VERSION,
+        }
+    }
+
+    /// A policy kind's name in the paths of an API server; `None` for what is no policy, and has no status of ours.
+    pub const fn policy_resource(self) -> Option<&'static str> {
+        match self {
+            ObjectKind::AuthorizationPolicy => Some("authorizationpolicies"),
+            ObjectKind::CircuitBreakerPolicy => Some("circuitbreakerpolicies"),
+            ObjectKind::RetryPolicy => Some("retrypolicies"),
+            _ => None,
         }
     }
 }

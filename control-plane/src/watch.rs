@@ -8,6 +8,7 @@ mod kubernetes;
 mod problem;
 mod reading;
 mod spelling;
+mod stand_in;
 mod unheeded;
 mod validate;
 

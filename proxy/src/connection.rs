@@ -36,6 +36,10 @@ pub struct Connection {
     pub address: Option<SocketAddr>,
     /// Tries so far.
     pub tries: u32,
+    /// The policy that is the cause of its fault, in words, where one is.
+    pub words: Option<Arc<str>>,
+    /// Why a policy in audit mode would refuse it, in words.
+    pub audit: Option<Arc<str>>,
     fault: Option<Fault>,
     passed: Option<Passed>,
     over: bool,
@@ -58,6 +62,8 @@ impl Connection {
             peer: None,
             address: None,
             tries: 0,
+            words: None,
+            audit: None,
             fault: None,
             passed: None,
             over: false,
@@ -101,7 +107,7 @@ impl Connection {
         self.series().close(self.fault);
         let [forth, back] = self.passed.as_ref().map(Passed::bytes).unwrap_or_default();
         let telemetry = &self.worker.shared.telemetry;
-        if !telemetry.log.wants_connection(self.fault) {
+        if !telemetry.log.wants_connection(self.fault, self.audit.is_some()) {
             return;
         }
         let local = self
@@ -128,7 +134,8 @@ impl Connection {
             endpoint: self.address.map(|address| address.to_string()),
             tries: (self.tries > 0).then_some(self.tries),
             fault: self.fault,
-            reason: self.fault.map(Fault::reason),
+            reason: self.words.as_deref().or(self.fault.map(Fault::reason)),
+            audit: self.audit.as_deref(),
         });
     }
 }

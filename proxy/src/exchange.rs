@@ -52,6 +52,10 @@ pub struct Exchange {
     pub fallback: Option<FallbackCause>,
     /// Why the proxy answers itself.
     pub fault: Option<Fault>,
+    /// The policy that is the cause of that, in words, where one is.
+    pub words: Option<Arc<str>>,
+    /// Why a policy in audit mode would refuse it, in words.
+    pub audit: Option<Arc<str>>,
     /// Whether it failed for good where it might have been retried.
     pub given_up: bool,
     status: Option<StatusCode>,
@@ -88,6 +92,8 @@ impl Exchange {
             tries: 0,
             fallback: None,
             fault: None,
+            words: None,
+            audit: None,
             given_up: false,
             status: None,
             body_bytes: 0,
@@ -142,7 +148,7 @@ impl Exchange {
     fn tell(&self) {
         let status = self.status.unwrap_or_else(|| Fault::ClientCancelled.status()).as_u16();
         let log = &self.worker.shared.telemetry.log;
-        if !log.wants(status, self.fault) {
+        if !log.wants(status, self.fault, self.audit.is_some()) {
             return;
         }
         let local = self
@@ -172,7 +178,8 @@ impl Exchange {
             tries: (self.tries > 0).then_some(self.tries),
             fallback: self.fallback.map(cause_label),
             fault: self.fault,
-            reason: self.fault.map(Fault::reason),
+            reason: self.words.as_deref().or(self.fault.map(Fault::reason)),
+            audit: self.audit.as_deref(),
         });
     }
 }

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderValue, StatusCode, header, request::Parts};
 use weft_api::names;
 
 /// Every reason for which the proxy itself answers a request, or gives up on one.
@@ -40,6 +40,10 @@ pub enum Fault {
     DeadlineExceeded,
     /// Plaintext came in where only mTLS is taken.
     PlaintextRefused,
+    /// A policy does not let the caller in.
+    Denied,
+    /// The path means different things to different servers, where a policy decides by it.
+    PathRefused,
     /// The request is not one that a proxy may forward.
     BadRequest,
     /// CONNECT and TRACE are not forwarded.
@@ -73,7 +77,7 @@ pub enum Blame {
 
 impl Fault {
     /// Every fault, for tables and tests.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 24] = [
         Self::NotConfigured,
         Self::UnknownDestination,
         Self::NoRoute,
@@ -88,6 +92,8 @@ impl Fault {
         Self::TryTimeout,
         Self::DeadlineExceeded,
         Self::PlaintextRefused,
+        Self::Denied,
+        Self::PathRefused,
         Self::BadRequest,
         Self::MethodRefused,
         Self::ClientCancelled,
@@ -175,6 +181,15 @@ impl Fault {
                 Downstream,
                 "this workload takes mTLS only; call it through a sidecar, or set its mtls to Permissive",
             ),
+            Self::Denied => {
+                ("denied", 403, Downstream, "an AuthorizationPolicy of the workload does not let this in")
+            }
+            Self::PathRefused => (
+                "path_refused",
+                400,
+                Downstream,
+                "a policy decides by the path, and this one means different things to different servers",
+            ),
             Self::BadRequest => {
                 ("bad_request", 400, Downstream, "the request is malformed, and nothing was forwarded")
             }
@@ -229,6 +244,33 @@ impl Fault {
         self.row().3
     }
 
+    /// What a policy tells a gRPC client by a code of its own. The codes of all other faults, clients take from their
+    /// statuses.
+    const fn grpc_code(self) -> Option<tonic::Code> {
+        match self {
+            Self::Denied => Some(tonic::Code::PermissionDenied),
+            _ => None,
+        }
+    }
+
+    /// The answer to a call of gRPC, where the fault has one of its own: headers alone, with status and message.
+    fn grpc_response(self) -> Option<http::Response<&'static str>> {
+        let code = self.grpc_code()? as i32;
+        let mut response = http::Response::new("");
+        let headers = response.headers_mut();
+        headers.insert(names::HEADER_FAULT, HeaderValue::from_static(self.flag()));
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+        headers.insert("grpc-status", HeaderValue::from(code));
+        headers.insert("grpc-message", HeaderValue::from_static(self.reason()));
+        Some(response)
+    }
+
+    /// The answer to `request`, as its protocol has it.
+    pub fn answer(self, request: &Parts) -> http::Response<&'static str> {
+        let grpc = is_grpc(request).then(|| self.grpc_response()).flatten();
+        grpc.unwrap_or_else(|| self.response())
+    }
+
     /// The response that the caller gets: status, flag, and the reason as text.
     pub fn response(self) -> http::Response<&'static str> {
         let mut response = http::Response::new(self.reason());
@@ -244,6 +286,12 @@ impl Fault {
         }
         response
     }
+}
+
+/// Whether `request` is a call of gRPC.
+pub fn is_grpc(request: &Parts) -> bool {
+    let kind = request.headers.get(header::CONTENT_TYPE);
+    kind.is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"))
 }
 
 #[cfg(test)]

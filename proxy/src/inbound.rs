@@ -1,9 +1,11 @@
 //! The spine to the local application: who calls, whether that is taken, and the request or the bytes handed on.
 
-// What becomes of a connection, by the rules of its port and what it says first.
-mod way;
 // Bytes that are no HTTP.
 mod opaque;
+// Whether what comes in may enter.
+mod gate;
+// What becomes of a connection, by the rules of its port and what it says first.
+mod way;
 
 use std::{
     io,
@@ -14,7 +16,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Request, Response, StatusCode, header::CONTENT_TYPE, request::Parts};
+use http::{Request, Response, StatusCode, request::Parts};
 use hyper::body::{Body, Incoming};
 use rustls::ServerConfig;
 use tokio::{net::TcpStream, time::timeout};
@@ -24,11 +26,13 @@ use weft_identity::tls::{ClientCertificate, Credentials, peer_identity};
 
 use crate::{
     app::App,
+    authorize::Entrant,
     detect::{Rewound, detect},
     exchange::{Exchange, Held},
-    fault::Fault,
+    fault::{Fault, is_grpc},
     http::{body::Watched, headers, replay::RequestBody, serve::Version, transport::Transport},
     snapshot::Port,
+    tcp::Socket,
     telemetry::{Direction, requests::Series},
     upgrade::Upgrade,
     upstream::{ConnectError, SendError},
@@ -58,9 +62,7 @@ pub struct Entrance {
 
 /// Who is at the other end of a connection, and where that is counted.
 pub struct Caller {
-    /// SPIFFE id; `None` = plaintext.
-    identity: Option<Arc<str>>,
-    port: u16,
+    entrant: Entrant,
     app: Rc<App>,
     requests: Arc<Series>,
 }
@@ -92,11 +94,15 @@ pub async fn enter(
         }
         First::Plain(way) => (Transport::Plain(stream), way, None),
     };
-    let opaque = |identity| opaque::Inward::begin(worker, &io, entrance, identity, protocol);
+    let caller = io.socket().peer_addr().ok();
+    // A socket for both families shows IPv4 inside of IPv6.
+    let address = caller.map(|caller| caller.ip().to_canonical());
+    let entrant = Entrant { identity, address, port: entrance.port };
+    let opaque = |entrant| opaque::Inward::begin(worker, caller, entrance, entrant, protocol);
     match way {
-        Way::Http(version) => return Ok(Some((io, version, Caller::new(worker, identity, entrance)))),
-        Way::Opaque => opaque(identity).carry(io).await,
-        Way::Refused(fault) => opaque(identity).refuse(&io, fault),
+        Way::Http(version) => return Ok(Some((io, version, Caller::new(worker, entrant, entrance)))),
+        Way::Opaque => opaque(entrant).carry(io).await,
+        Way::Refused(fault) => opaque(entrant).refuse(&io, fault),
     }
     Ok(None)
 }
@@ -114,10 +120,10 @@ async fn handshake(
 }
 
 impl Caller {
-    fn new(worker: &Worker, identity: Option<Arc<str>>, entrance: Entrance) -> Self {
-        let source = identity.as_deref().unwrap_or("");
+    fn new(worker: &Worker, entrant: Entrant, entrance: Entrance) -> Self {
+        let source = entrant.identity.as_deref().unwrap_or("");
         let requests = worker.shared.telemetry.server.series([source, &entrance.port.to_string()]);
-        Self { identity, port: entrance.port, app: worker.apps.at(entrance.app), requests }
+        Self { entrant, app: worker.apps.at(entrance.app), requests }
     }
 }
 
@@ -130,15 +136,15 @@ pub async fn respond(
     let (mut request, body) = request.into_parts();
     let mut exchange = Exchange::begin(worker, Direction::Inbound, &request);
     let upgrade = Upgrade::wanted(&mut request);
-    exchange.tls = caller.identity.is_some();
-    exchange.peer.clone_from(&caller.identity);
+    exchange.tls = caller.entrant.identity.is_some();
+    exchange.peer.clone_from(&caller.entrant.identity);
     exchange.requests = Some(Arc::clone(&caller.requests));
     match forward(worker, caller, &mut exchange, &mut request, body, upgrade.as_ref()).await {
         Ok((response, held)) => {
             let (mut response, body) = response.into_parts();
             let held = match upgrade {
                 Some(upgrade) if response.status == StatusCode::SWITCHING_PROTOCOLS => {
-                    let destination = Some(caller.port.to_string().into());
+                    let destination = Some(caller.entrant.port.to_string().into());
                     upgrade.switch(worker, &exchange, destination, &mut response, held);
                     None
                 }
@@ -154,7 +160,7 @@ pub async fn respond(
         }
         Err(fault) => {
             exchange.fault = Some(fault);
-            let response = fault.response();
+            let response = fault.answer(&request);
             exchange.respond(response.status(), None);
             response.map(|text| Watched::local(Bytes::from_static(text.as_bytes()), exchange))
         }
@@ -169,11 +175,13 @@ async fn forward(
     body: Incoming,
     upgrade: Option<&Upgrade>,
 ) -> Result<(Response<Incoming>, Held), Fault> {
-    let port = configuration(worker, caller.port).await?;
-    if caller.identity.is_none() && !way::takes_plaintext(&port, request) {
+    let entrant = &caller.entrant;
+    let port = configuration(worker, entrant.port).await?;
+    if entrant.identity.is_none() && !way::takes_plaintext(&port, request) {
         return Err(Fault::PlaintextRefused);
     }
     headers::check_method(&request.method)?;
+    gate::request(worker, entrant, &port, exchange, request)?;
     introduce(worker, caller, request);
     // gRPC exists over HTTP/2 only, whatever the port was said to speak.
     let version = match upgrade {
@@ -228,17 +236,13 @@ async fn configuration(worker: &Worker, port: u16) -> Result<Arc<Port>, Fault> {
 fn introduce(worker: &Worker, caller: &Caller, request: &mut Parts) {
     let attempt = headers::attempt(&request.headers);
     headers::strip_ours(&mut request.headers);
-    let Some(peer) = &caller.identity else { return };
+    let Some(peer) = &caller.entrant.identity else { return };
     if attempt > 0 {
         headers::set_attempt(&mut request.headers, attempt);
     }
     if let Some(local) = worker.shared.credentials.identity() {
         headers::set_client_cert(&mut request.headers, &local.id().to_string(), peer);
     }
-}
-
-fn is_grpc(request: &Parts) -> bool {
-    request.headers.get(CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"))
 }
 
 fn fault(error: &SendError) -> Fault {

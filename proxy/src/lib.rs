@@ -38,6 +38,7 @@ mod setback;
 mod expose;
 mod demand;
 mod snapshot;
+mod authorize;
 mod tcp;
 mod detect;
 mod deadline;

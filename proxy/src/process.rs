@@ -28,7 +28,7 @@ use crate::{
     setback::Setbacks,
     snapshot::Snapshots,
     subscribe::{self, Subscription},
-    telemetry::{Telemetry, connections, log::AccessLog, requests},
+    telemetry::{Telemetry, connections, log::AccessLog, refusals, requests},
     worker::{Shared, Worker},
 };
 
@@ -130,6 +130,7 @@ fn expose(registry: &Registry, shared: &Arc<Shared>) -> prometheus::Result<()> {
     registry.register(Box::new(requests::Exposed(Arc::clone(&shared.telemetry.server))))?;
     registry.register(Box::new(requests::Exposed(Arc::clone(&shared.telemetry.client))))?;
     registry.register(Box::new(connections::Exposed::new(Arc::clone(&shared.telemetry.connections))))?;
+    registry.register(Box::new(refusals::Exposed::new(Arc::clone(&shared.telemetry.refusals))))?;
     registry.register(Box::new(expose::Exposed {
         snapshots: Arc::clone(&shared.snapshots),
         credentials: Arc::clone(&shared.credentials),

@@ -3,6 +3,8 @@
 
 // Listeners: what stands behind an address, and how the workload itself is entered.
 mod listeners;
+// Who may enter.
+mod rbac;
 // Routes: what requests are asked.
 mod routes;
 

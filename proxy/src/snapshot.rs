@@ -8,7 +8,7 @@ use std::{
 use arc_swap::ArcSwap;
 use tokio::sync::watch;
 
-use crate::{cluster::Cluster, guard::Guard, http::serve::Version, route::Table};
+use crate::{authorize::Authorization, cluster::Cluster, guard::Guard, http::serve::Version, route::Table};
 
 /// What stands now.
 #[derive(Default)]
@@ -101,13 +101,35 @@ pub struct HttpPort {
     pub version: Version,
     /// Paths that `GET` without mTLS may ask for all the same, and a gRPC health check by `POST`: probes of the kubelet.
     pub probes: Vec<String>,
+    /// Who may enter; `None` = whoever is let in so far.
+    pub authorization: Option<Arc<Authorization>>,
 }
 
 /// How opaque bytes enter.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OpaquePort {
     /// Whether callers without mTLS are let in.
     pub plaintext: bool,
+    /// Who may enter; `None` = whoever is let in so far.
+    pub authorization: Option<Arc<Authorization>>,
+}
+
+impl Port {
+    /// Who may send requests. Where none are looked for, another sidecar may know better, and sends as who sends bytes.
+    pub fn authorization_of_requests(&self) -> Option<&Authorization> {
+        match (&self.http, &self.opaque) {
+            (Some(http), _) => http.authorization.as_deref(),
+            (None, opaque) => opaque.as_ref()?.authorization.as_deref(),
+        }
+    }
+
+    /// Who may send bytes that nobody looks at. Where none are taken any more, by the rules for requests.
+    pub fn authorization_of_bytes(&self) -> Option<&Authorization> {
+        match (&self.opaque, &self.http) {
+            (Some(opaque), _) => opaque.authorization.as_deref(),
+            (None, http) => http.as_ref()?.authorization.as_deref(),
+        }
+    }
 }
 
 impl Ports {

@@ -1,16 +1,19 @@
 //! What a request leaves behind: one observation in a histogram and, if asked for, one line in the access log.
 //! Recorded once, by the spines.
 
-// The requests, counted.
-pub mod requests;
+// What policies kept out, counted.
+pub mod refusals;
 // Opaque connections, counted.
 pub mod connections;
+// The requests, counted.
+pub mod requests;
 // Both, told.
 pub mod log;
 
 use std::sync::Arc;
 
 use connections::Connections;
+use refusals::Refusals;
 use requests::Family;
 
 /// Which way requests and connections go.
@@ -40,6 +43,8 @@ pub struct Telemetry {
     pub client: Arc<Family>,
     /// Connections whose bytes were not looked at, both ways.
     pub connections: Arc<Connections>,
+    /// What policies kept out.
+    pub refusals: Arc<Refusals>,
     /// The access log.
     pub log: log::AccessLog,
 }
@@ -59,6 +64,12 @@ impl Telemetry {
             ["destination", "route"],
             workers,
         );
-        Self { server: Arc::new(server), client: Arc::new(client), connections: Arc::default(), log }
+        Self {
+            server: Arc::new(server),
+            client: Arc::new(client),
+            connections: Arc::default(),
+            refusals: Arc::default(),
+            log,
+        }
     }
 }

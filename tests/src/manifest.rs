@@ -51,9 +51,20 @@ pub fn slices(service: &str, endpoints: &[Endpoint<'_>]) -> String {
     endpoints.iter().enumerate().map(slice).collect()
 }
 
-/// A `Workload`.
+/// A `Workload`, with its service account as the label `app`.
 pub fn workload(name: &str, spec: &WorkloadSpec) -> String {
-    document(LOCAL_API_VERSION, "Workload", &json!({ "name": name }), spec)
+    let labels = json!({ "app": spec.service_account });
+    document(LOCAL_API_VERSION, "Workload", &json!({ "name": name, "labels": labels }), spec)
+}
+
+/// A policy of `kind` for what enters the workloads of a service. `spec` is YAML without indentation.
+pub fn workload_policy(kind: &str, name: &str, service: &str, spec: &str) -> String {
+    policy_on(
+        kind,
+        &format!("{{ kind: Pod, selector: {{ matchLabels: {{ app: {service} }} }} }}"),
+        name,
+        spec,
+    )
 }
 
 /// A policy of `kind` for a service. `spec` is YAML without indentation.

@@ -32,6 +32,11 @@ pub mod envoy {
                 include!("generated/envoy.config.listener.v3.rs");
             }
         }
+        pub mod rbac {
+            pub mod v3 {
+                include!("generated/envoy.config.rbac.v3.rs");
+            }
+        }
         pub mod route {
             pub mod v3 {
                 include!("generated/envoy.config.route.v3.rs");
@@ -63,6 +68,11 @@ pub mod envoy {
                         include!("generated/envoy.extensions.filters.http.cors.v3.rs");
                     }
                 }
+                pub mod rbac {
+                    pub mod v3 {
+                        include!("generated/envoy.extensions.filters.http.rbac.v3.rs");
+                    }
+                }
                 pub mod router {
                     pub mod v3 {
                         include!("generated/envoy.extensions.filters.http.router.v3.rs");
@@ -73,6 +83,11 @@ pub mod envoy {
                 pub mod http_connection_manager {
                     pub mod v3 {
                         include!("generated/envoy.extensions.filters.network.http_connection_manager.v3.rs");
+                    }
+                }
+                pub mod rbac {
+                    pub mod v3 {
+                        include!("generated/envoy.extensions.filters.network.rbac.v3.rs");
                     }
                 }
                 pub mod tcp_proxy {

@@ -24,13 +24,14 @@ pub use generated::{
     envoy::{
         config::{
             cluster::v3 as cluster, core::v3 as core, endpoint::v3 as endpoint, listener::v3 as listener,
-            route::v3 as route,
+            rbac::v3 as rbac, route::v3 as route,
         },
         extensions::{
             filters::{
-                http::{cors::v3 as cors, router::v3 as router},
+                http::{cors::v3 as cors, rbac::v3 as http_rbac, router::v3 as router},
                 network::{
-                    http_connection_manager::v3 as http_connection_manager, tcp_proxy::v3 as tcp_proxy,
+                    http_connection_manager::v3 as http_connection_manager, rbac::v3 as network_rbac,
+                    tcp_proxy::v3 as tcp_proxy,
                 },
             },
             load_balancing_policies::{

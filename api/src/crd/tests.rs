@@ -28,8 +28,7 @@ fn the_chart_holds_what_the_types_say() {
 
 #[test]
 fn names_are_those_of_the_group() {
-    let [authorization, breaker, retry] =
-        [authorization_policy(), circuit_breaker_policy(), retry_policy()];
+    let [authorization, breaker, retry] = [authorization_policy(), circuit_breaker_policy(), retry_policy()];
     assert_eq!(authorization["metadata"]["name"], "authorizationpolicies.policy.weft.dev");
     assert_eq!(authorization["spec"]["names"]["shortNames"], json!(["azp"]));
     assert_eq!(breaker["metadata"]["name"], "circuitbreakerpolicies.policy.weft.dev");

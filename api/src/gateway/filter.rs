@@ -6,7 +6,7 @@ mod path;
 
 use serde::{Deserialize, de::IgnoredAny};
 
-use crate::circuit_breaker::Violation;
+use crate::violation::Violation;
 
 pub use edits::{HeaderEdits, HeaderValue, may_be_edited};
 pub use mirror::{Fraction, Mirror};

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use super::{Filter, GrpcRouteSpec, Rule, ValueMatch, ValueMatchKind};
-use crate::circuit_breaker::Violation;
+use crate::violation::Violation;
 
 /// What a call must fit: all that is said.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]

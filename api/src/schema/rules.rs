@@ -157,7 +157,8 @@ const NAME: &str = "[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9]
 
 /// The demands on an `AuthorizationPolicy`, by paths below `spec`.
 pub(super) fn authorization() -> Vec<(String, Rule)> {
-    let source = |rule, blamed| Rule::Cel { rule, message: "must be there for its type and no other", blamed };
+    let source =
+        |rule, blamed| Rule::Cel { rule, message: "must be there for its type and no other", blamed };
     let sources = [
         ("", Rule::Entries(0, SOURCES_MAX)),
         ("[]", source("has(self.serviceAccount) == (self.type == 'ServiceAccount')", ".serviceAccount")),

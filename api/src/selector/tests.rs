@@ -8,10 +8,9 @@ fn selector(selector: Value) -> LabelSelector {
 
 #[test]
 fn labels_must_fulfil_everything_that_is_said() {
-    let labels = BTreeMap::from([("app", "api"), ("tier", "back")].map(|(k, v)| (k.to_owned(), v.to_owned())));
-    let expression = |key, operator, values: &[&str]| {
-        json!({ "matchExpressions": [{ "key": key, "operator": operator, "values": values }] })
-    };
+    let labels =
+        BTreeMap::from([("app", "api"), ("tier", "back")].map(|(k, v)| (k.to_owned(), v.to_owned())));
+    let expression = |key, operator, values: &[&str]| json!({ "matchExpressions": [{ "key": key, "operator": operator, "values": values }] });
     let table = [
         (json!({}), true),
         (json!({ "matchLabels": { "app": "api" } }), true),
@@ -36,7 +35,8 @@ fn labels_must_fulfil_everything_that_is_said() {
 
 #[test]
 fn values_are_there_where_they_are_looked_at() {
-    for (operator, values) in [("In", &[][..]), ("NotIn", &[]), ("Exists", &["a"]), ("DoesNotExist", &["a"])] {
+    for (operator, values) in [("In", &[][..]), ("NotIn", &[]), ("Exists", &["a"]), ("DoesNotExist", &["a"])]
+    {
         let text = json!({ "matchExpressions": [{ "key": "app", "operator": operator, "values": values }] });
         let violation = selector(text).validate("selector").unwrap_err();
         assert_eq!(violation.field, "selector.matchExpressions[0].values", "{operator}");

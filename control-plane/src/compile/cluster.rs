@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use prost::Name;
 use serde::Serialize;
-use weft_api::circuit_breaker::{CircuitBreaker, Mode};
+use weft_api::{circuit_breaker::CircuitBreaker, policy::Mode};
 use weft_xds::{
     Kind,
     cluster::{

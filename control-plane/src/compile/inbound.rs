@@ -3,10 +3,8 @@
 use std::collections::BTreeSet;
 
 use serde::Serialize;
-use weft_api::{
-    Object, names,
-    workload::{Mtls, WorkloadSpec},
-};
+use weft_api::{names, workload::Mtls};
+use weft_identity::TrustDomain;
 use weft_xds::{
     Kind,
     core::{TransportSocket, transport_socket},
@@ -21,9 +19,10 @@ use weft_xds::{
 
 use super::{
     Draft,
+    authorization::Filters,
     listener::{aggregated, bytes},
 };
-use crate::resolve::{PodView, Protocol};
+use crate::resolve::{PodView, Protocol, WorkloadView};
 
 /// Name under which Envoy knows TLS.
 const TLS_SOCKET: &str = "envoy.transport_sockets.tls";
@@ -48,9 +47,9 @@ struct Way<'a> {
 }
 
 /// Of a workload in local mode.
-pub(super) fn of_workload(workload: &Object<WorkloadSpec>) -> Draft {
+pub(super) fn of_workload(view: &WorkloadView, trust_domain: &TrustDomain) -> Draft {
     let none = BTreeSet::new();
-    draft(workload.spec.inbound.iter().map(|inbound| Way {
+    let ways = view.workload.spec.inbound.iter().map(|inbound| Way {
         port: Some(inbound.port),
         // Its ports carry requests, whatever else may be said of them.
         protocol: match Protocol::of(inbound.app_protocol.as_deref(), []) {
@@ -59,11 +58,12 @@ pub(super) fn of_workload(workload: &Object<WorkloadSpec>) -> Draft {
         },
         mtls: inbound.mtls,
         probes: &none,
-    }))
+    });
+    draft(ways, &Filters::of(&view.authorizations, trust_domain))
 }
 
 /// Of a pod. `mtls` counts where neither the pod nor its namespace says anything.
-pub(super) fn of_pod(pod: &PodView, mtls: Mtls) -> Draft {
+pub(super) fn of_pod(pod: &PodView, mtls: Mtls, trust_domain: &TrustDomain) -> Draft {
     let mtls = pod.mtls.unwrap_or(mtls);
     let none = BTreeSet::new();
     let known = pod.ports.iter().map(|(number, port)| Way {
@@ -72,32 +72,37 @@ pub(super) fn of_pod(pod: &PodView, mtls: Mtls) -> Draft {
         mtls,
         probes: &port.probes,
     });
-    draft(known.chain([Way { port: None, protocol: Protocol::Detected, mtls, probes: &none }]))
+    let ways = known.chain([Way { port: None, protocol: Protocol::Detected, mtls, probes: &none }]);
+    draft(ways, &Filters::of(&pod.authorizations, trust_domain))
 }
 
-fn draft<'a>(ways: impl Iterator<Item = Way<'a>>) -> Draft {
+fn draft<'a>(ways: impl Iterator<Item = Way<'a>>, authorization: &Filters) -> Draft {
     let name = names::RESOURCE_INBOUND.to_owned();
-    let filter_chains = ways.flat_map(|way| chains(&way)).collect();
+    let filter_chains = ways.flat_map(|way| chains(&way, authorization)).collect();
     let listener = Listener { name: name.clone(), filter_chains, ..Listener::default() };
     Draft::new(Kind::Listener, name, &listener)
 }
 
 /// For requests and for other bytes, as far as both are possible: by mTLS, and by plaintext if that is taken.
-fn chains(way: &Way) -> Vec<FilterChain> {
+fn chains(way: &Way, authorization: &Filters) -> Vec<FilterChain> {
     let stat_prefix = match way.port {
         Some(port) => format!("{}:{port}", names::RESOURCE_INBOUND),
         None => names::RESOURCE_INBOUND.to_owned(),
     };
-    let requests = way.protocol.may_be_http().then(|| requests(way.protocol, &stat_prefix));
-    let bytes = way.protocol.may_be_opaque().then(|| bytes(&stat_prefix, names::RESOURCE_INBOUND));
+    let requests =
+        way.protocol.may_be_http().then(|| vec![requests(way.protocol, &stat_prefix, authorization)]);
+    let bytes = way.protocol.may_be_opaque().then(|| {
+        let last = bytes(&stat_prefix, names::RESOURCE_INBOUND);
+        authorization.bytes.iter().cloned().chain([last]).collect::<Vec<_>>()
+    });
     let told_apart = if bytes.is_some() { REQUESTS.map(str::to_owned).to_vec() } else { Vec::new() };
-    let chain = |for_requests: bool, filter: Filter, mtls: bool| FilterChain {
+    let chain = |for_requests: bool, filters: Vec<Filter>, mtls: bool| FilterChain {
         filter_chain_match: Some(FilterChainMatch {
             destination_port: way.port.map(u32::from),
             application_protocols: if for_requests { told_apart.clone() } else { Vec::new() },
             ..FilterChainMatch::default()
         }),
-        filters: vec![filter],
+        filters,
         metadata: (mtls && for_requests && !way.probes.is_empty()).then(|| {
             metadata::write(&Extra { probes: way.probes }).expect("an object of texts has no numbers")
         }),
@@ -105,22 +110,23 @@ fn chains(way: &Way) -> Vec<FilterChain> {
         ..FilterChain::default()
     };
     let filters: Vec<_> = requests
-        .map(|filter| (true, filter))
+        .map(|filters| (true, filters))
         .into_iter()
-        .chain(bytes.map(|filter| (false, filter)))
+        .chain(bytes.map(|filters| (false, filters)))
         .collect();
     let ways_in = if way.mtls == Mtls::Permissive { &[true, false][..] } else { &[true][..] };
     let chains = ways_in.iter().flat_map(|mtls| {
-        filters.iter().map(|(for_requests, filter)| chain(*for_requests, filter.clone(), *mtls))
+        filters.iter().map(|(for_requests, filters)| chain(*for_requests, filters.clone(), *mtls))
     });
     chains.collect()
 }
 
-fn requests(protocol: Protocol, stat_prefix: &str) -> Filter {
+fn requests(protocol: Protocol, stat_prefix: &str, authorization: &Filters) -> Filter {
     let codec = if protocol == Protocol::Http2 { CodecType::Http2 } else { CodecType::Auto };
     let manager = HttpConnectionManager {
         codec_type: codec.into(),
         stat_prefix: stat_prefix.to_owned(),
+        http_filters: authorization.requests.clone(),
         ..HttpConnectionManager::default()
     };
     Filter {

@@ -1,6 +1,8 @@
 mod golden;
 mod pods;
 
+use weft_api::Object;
+
 use super::*;
 use crate::{document, store::AnyObject};
 

@@ -8,13 +8,16 @@ use std::{
 
 use weft_api::{
     Object,
+    authorization::Authorization,
     kubernetes::{Container, EndpointSlice, Pod, Probe, Scheme, ServicePort, ServiceSpec, Transport},
     names,
     ports::Ports,
     workload::Mtls,
 };
 
-use super::{ServiceView, annotations::Annotations, protocol::Protocol, references};
+use super::{
+    Authorizations, ServiceView, annotations::Annotations, protocol::Protocol, references, select::Selections,
+};
 use crate::store::{Finding, ObjectKind, ObjectName, Reason, Store};
 
 /// Ports of one pod that an annotation can make opaque though nobody else speaks of them: each is a filter chain.
@@ -31,6 +34,8 @@ pub struct PodView {
     pub addresses: Vec<IpAddr>,
     /// Whether it takes plaintext; `None` as the mesh has it.
     pub mtls: Option<Mtls>,
+    /// Who may enter.
+    pub authorizations: Authorizations,
     /// Ports of which something is known. What is spoken on all others, their first bytes say.
     pub ports: BTreeMap<u16, PodPort>,
 }
@@ -140,17 +145,19 @@ impl Pods {
         named(slice).any(|name| self.by_name.get(&name).is_some_and(|facts| facts.opaque.contains(port)))
     }
 
-    /// The pods of the mesh, with what `services` say of their ports.
+    /// The pods of the mesh, with what `services` say of their ports and who may enter.
     pub(super) fn views(
         self,
         services: &BTreeMap<ObjectName, ServiceView>,
+        authorizations: &Selections<Authorization>,
         findings: &mut Vec<Finding>,
     ) -> BTreeMap<ObjectName, PodView> {
         let mut led = protocols(services);
         let meshed = self.by_name.into_iter().filter(|(_, facts)| facts.target.meshed);
         meshed
             .map(|(name, facts)| {
-                let view = view(facts, led.remove(&name).unwrap_or_default(), findings);
+                let authorizations = authorizations.for_workload(&facts.pod.metadata);
+                let view = view(facts, led.remove(&name).unwrap_or_default(), authorizations, findings);
                 (name, view)
             })
             .collect()
@@ -203,7 +210,12 @@ fn protocols(services: &BTreeMap<ObjectName, ServiceView>) -> BTreeMap<ObjectNam
     led
 }
 
-fn view(facts: Facts, led: BTreeMap<u16, Protocol>, findings: &mut Vec<Finding>) -> PodView {
+fn view(
+    facts: Facts,
+    led: BTreeMap<u16, Protocol>,
+    authorizations: Authorizations,
+    findings: &mut Vec<Finding>,
+) -> PodView {
     let Facts { pod, target, opaque, mtls } = facts;
     let unknown = |number: u16| PodPort {
         protocol: Protocol::of(None, [number]),
@@ -243,7 +255,7 @@ fn view(facts: Facts, led: BTreeMap<u16, Protocol>, findings: &mut Vec<Finding>)
             port.protocol = Protocol::Opaque;
         }
     }
-    PodView { target, addresses: pod.spec.addresses().collect(), mtls, ports }
+    PodView { target, addresses: pod.spec.addresses().collect(), mtls, authorizations, ports }
 }
 
 /// The port and the path by which the kubelet asks, if a sidecar can let it in by these. A probe with TLS cannot be

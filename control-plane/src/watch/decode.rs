@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::de::DeserializeOwned;
 use weft_api::{Object, kubernetes::Namespace, object::Metadata, policy::Policy};
 
-use super::{flaw::Flaw, spelling::nearest, validate};
+use super::{flaw::Flaw, spelling::nearest, stand_in, validate};
 use crate::{
     document::{Node, Value},
     store::{AnyObject, ObjectKey, ObjectKind, ObjectName, Reason},
@@ -33,6 +33,15 @@ pub(super) struct Rejected {
     /// Which object it would be, as far as it says.
     pub(super) key: Option<ObjectKey>,
     pub(super) flaw: Box<Flaw>,
+    /// What is in force instead of it where no earlier form of it is.
+    pub(super) stand_in: Option<Box<Located>>,
+}
+
+impl Rejected {
+    /// A document that does not even say which object it would be.
+    fn nameless(flaw: Flaw) -> Self {
+        Self { key: None, flaw: flaw.into(), stand_in: None }
+    }
 }
 
 /// Reads a document: an object, or a `List` of them.
@@ -42,7 +51,7 @@ pub(super) fn decode(document: Node) -> Vec<Result<Located, Rejected>> {
     }
     let Some(Value::Sequence(items)) = document.get("items").map(|items| &items.value) else {
         let flaw = Flaw::new(&document, "items", Reason::MissingField, "must be a list of objects");
-        return vec![Err(Rejected { key: None, flaw: flaw.into() })];
+        return vec![Err(Rejected::nameless(flaw))];
     };
     items.iter().cloned().map(|item| decode_object(item, Author::Person)).collect()
 }
@@ -53,8 +62,12 @@ pub(super) fn decode_served(object: serde_json::Value) -> Result<Located, Reject
 }
 
 fn decode_object(node: Node, author: Author) -> Result<Located, Rejected> {
-    let kind = kind(&node).map_err(|flaw| Rejected { key: None, flaw: flaw.into() })?;
-    let rejected = |flaw| Rejected { key: key(&node, kind), flaw: Box::new(flaw) };
+    let kind = kind(&node).map_err(Rejected::nameless)?;
+    let rejected = |flaw| {
+        let key = key(&node, kind);
+        let stand_in = key.as_ref().and_then(|key| stand_in::of(key, &node)).map(Box::new);
+        Rejected { key, flaw: Box::new(flaw), stand_in }
+    };
     let metadata = metadata(&node, kind, author).map_err(rejected)?;
     let object = object(kind, metadata, &node, author).map_err(rejected)?;
     validate::validate(&object, &node).map_err(rejected)?;
@@ -174,6 +187,9 @@ fn object(kind: ObjectKind, metadata: Metadata, node: &Node, author: Author) -> 
         ObjectKind::Workload => {
             AnyObject::Workload(Arc::new(Object { metadata, spec: read(&spec, "spec")? }))
         }
+        ObjectKind::AuthorizationPolicy => {
+            AnyObject::AuthorizationPolicy(Arc::new(Object { metadata, spec: policy(spec)? }))
+        }
         ObjectKind::CircuitBreakerPolicy => {
             AnyObject::CircuitBreakerPolicy(Arc::new(Object { metadata, spec: policy(spec)? }))
         }
@@ -185,7 +201,7 @@ fn object(kind: ObjectKind, metadata: Metadata, node: &Node, author: Author) -> 
 }
 
 /// The targets and the settings stand side by side, and each refuses what is unknown to both.
-fn policy<P: DeserializeOwned>(mut spec: Node) -> Result<Policy<P>, Flaw> {
+fn policy<P: DeserializeOwned, T: DeserializeOwned>(mut spec: Node) -> Result<Policy<P, T>, Flaw> {
     let targets = spec.take("targetRefs");
     let settings = read(&spec, "spec")?;
     match targets {

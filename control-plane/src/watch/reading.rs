@@ -167,6 +167,7 @@ fn objects(
     let mut objects: BTreeMap<ObjectKey, Located> = BTreeMap::new();
     let mut problems = Vec::new();
     let mut broken = BTreeSet::new();
+    let mut stand_ins = Vec::new();
     let mut nameless = false;
     for read in documents.into_iter().flat_map(decode) {
         match read {
@@ -177,10 +178,11 @@ fn objects(
                     None => drop(objects.insert(key, located)),
                 }
             }
-            Err(Rejected { key, flaw }) => {
+            Err(Rejected { key, flaw, stand_in }) => {
                 problems.push(problem(path, key.as_ref(), *flaw));
                 nameless |= key.is_none();
                 broken.extend(key);
+                stand_ins.extend(stand_in);
             }
         }
     }
@@ -189,6 +191,9 @@ fn objects(
         if (nameless || broken.contains(key)) && !objects.contains_key(key) {
             objects.insert(key.clone(), located.clone());
         }
+    }
+    for located in stand_ins {
+        objects.entry(located.object.key()).or_insert(*located);
     }
     (objects, problems)
 }

@@ -45,6 +45,10 @@ pub(super) fn validate(object: &AnyObject, node: &Node) -> Result<(), Flaw> {
         AnyObject::Namespace(_) => Ok(()),
         AnyObject::HttpRoute(route) => of_http_route(&route.spec, node),
         AnyObject::GrpcRoute(route) => of_grpc_route(&route.spec, node),
+        AnyObject::AuthorizationPolicy(policy) => {
+            in_range(policy.spec.validate_targets(), node)?;
+            in_range(policy.spec.settings.validate(), node)
+        }
         AnyObject::CircuitBreakerPolicy(policy) => in_range(policy.spec.settings.validate(), node),
         AnyObject::RetryPolicy(policy) => in_range(policy.spec.settings.validate(), node),
         AnyObject::Workload(workload) => of_workload(workload, node),

@@ -26,3 +26,36 @@ fn the_answer_names_the_fault() {
     assert_eq!(response.status(), 404);
     assert_eq!(response.headers()[names::HEADER_FAULT], "no_route");
 }
+
+fn call(content_type: &str) -> Parts {
+    http::Request::builder().header(header::CONTENT_TYPE, content_type).body(()).unwrap().into_parts().0
+}
+
+#[test]
+fn what_a_policy_denies_has_a_code_of_grpc_and_is_a_status_to_all_others() {
+    for content_type in ["application/grpc", "application/grpc+proto"] {
+        let response = Fault::Denied.answer(&call(content_type));
+        let headers = response.headers();
+        assert_eq!(
+            (response.status().as_u16(), &headers["grpc-status"]),
+            (200, &HeaderValue::from_static("7"))
+        );
+        assert_eq!(headers[names::HEADER_FAULT], "denied");
+        assert!(response.body().is_empty(), "headers alone are an answer");
+        assert_eq!(
+            Fault::Overflow.answer(&call(content_type)).status(),
+            503,
+            "a client knows the code by itself"
+        );
+    }
+    assert_eq!(Fault::Denied.answer(&call("application/json")).status(), 403);
+}
+
+#[test]
+fn reasons_are_messages_of_grpc_as_they_are() {
+    for fault in Fault::ALL {
+        // What else a message may hold is percent-encoded (gRPC over HTTP/2, Status-Message).
+        let plain = |byte: u8| (b' '..=b'~').contains(&byte) && byte != b'%';
+        assert!(fault.reason().bytes().all(plain), "{fault:?}");
+    }
+}

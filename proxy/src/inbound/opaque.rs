@@ -1,15 +1,16 @@
 //! Bytes that are no HTTP, on their way into the application.
 
-use std::{net::SocketAddr, rc::Rc, sync::Arc};
+use std::{net::SocketAddr, rc::Rc};
 
-use super::{Entrance, Io, connect_fault};
+use super::{Entrance, Io, connect_fault, gate};
 use crate::{
     app::App,
+    authorize::Entrant,
     connection::Connection,
     detect::Protocol,
     fault::Fault,
     http::serve::Version,
-    tcp::{self, End, Socket},
+    tcp::{self, End},
     telemetry::Direction,
     upstream::dial_opaque,
     worker::Worker,
@@ -19,29 +20,33 @@ use crate::{
 pub(super) struct Inward {
     worker: Rc<Worker>,
     app: Rc<App>,
+    entrant: Entrant,
     connection: Connection,
 }
 
 impl Inward {
-    /// `io` came in through `entrance` from `identity` and spoke `protocol`.
+    /// `caller` came in through `entrance` as `entrant` and spoke `protocol`.
     pub(super) fn begin(
         worker: &Rc<Worker>,
-        io: &Io,
+        caller: Option<SocketAddr>,
         entrance: Entrance,
-        identity: Option<Arc<str>>,
+        entrant: Entrant,
         protocol: Protocol,
     ) -> Self {
-        let mut connection = begin(worker, entrance, io.socket().peer_addr().ok());
-        connection.tls = identity.is_some();
-        connection.peer = identity;
+        let mut connection = begin(worker, entrance, caller);
+        connection.tls = entrant.identity.is_some();
+        connection.peer.clone_from(&entrant.identity);
         if let Protocol::Tls(hello) = protocol {
             connection.server_name = hello.server_name;
         }
-        Self { worker: Rc::clone(worker), app: worker.apps.at(entrance.app), connection }
+        Self { worker: Rc::clone(worker), app: worker.apps.at(entrance.app), entrant, connection }
     }
 
     /// Carries it to the application and back until it is over.
     pub(super) async fn carry(mut self, mut io: Io) {
+        if let Err(fault) = self.ask() {
+            return self.refuse(&io, fault);
+        }
         let peer = self.app.over(Version::Http1);
         self.connection.address = Some(peer.address);
         let Ok(_permit) = self.worker.shared.app_limits.connections.try_acquire() else {
@@ -54,12 +59,26 @@ impl Inward {
                 return self.refuse(&io, connect_fault(&error));
             }
         };
-        let end = tcp::relay(&self.worker.scratch, &mut io, &mut app, self.connection.open()).await;
+        let end = tokio::select! {
+            end = tcp::relay(&self.worker.scratch, &mut io, &mut app, self.connection.open()) => end,
+            refusal = gate::revoked(&self.worker, &self.entrant) => {
+                let fault = gate::deny(&self.worker, &refusal, &mut self.connection);
+                tcp::break_off(&app);
+                return self.refuse(&io, fault);
+            }
+        };
         if !matches!(end, End::Complete) {
             tcp::break_off(&io);
             tcp::break_off(&app);
         }
         self.connection.end(&end);
+    }
+
+    /// Whether it may enter, by the rules of this moment: they may have changed since its first bytes.
+    fn ask(&mut self) -> Result<(), Fault> {
+        let snapshot = self.worker.shared.snapshots.load();
+        let port = snapshot.inbound.get(self.entrant.port).ok_or(Fault::NotConfigured)?;
+        gate::connection(&self.worker, &self.entrant, port, &mut self.connection)
     }
 
     /// Ends it, and lets nothing of it through.

@@ -1,3 +1,5 @@
+mod gate;
+
 use hyper_util::rt::TokioIo;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -27,8 +29,13 @@ struct Sidecar {
 impl Sidecar {
     /// With these rules for all ports.
     async fn start(http: Option<bool>, opaque: Option<bool>) -> Self {
+        Self::at(port(http, opaque)).await
+    }
+
+    /// With this rule for all ports.
+    async fn at(port: Port) -> Self {
         let app = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let sidecar = Self::before(app.local_addr().unwrap(), http, opaque).await;
+        let sidecar = Self::before(app.local_addr().unwrap(), port).await;
         let count = Rc::clone(&sidecar.heard);
         spawn_local(async move {
             while let Ok((mut stream, _)) = app.accept().await {
@@ -43,12 +50,9 @@ impl Sidecar {
     }
 
     /// The same before an application of the test's own.
-    async fn before(app: SocketAddr, http: Option<bool>, opaque: Option<bool>) -> Self {
+    async fn before(app: SocketAddr, port: Port) -> Self {
         let worker = Worker::for_tests();
-        let http = http.map(|plaintext| HttpPort { plaintext, version: Version::Http1, probes: Vec::new() });
-        let opaque = opaque.map(|plaintext| OpaquePort { plaintext });
-        let ports = Ports { others: Some(Arc::new(Port { http, opaque })), ..Ports::default() };
-        worker.shared.snapshots.store(Snapshot { inbound: Arc::new(ports), ..Snapshot::default() });
+        store(&worker, port);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let entrance = Entrance { port: 8080, app };
@@ -85,6 +89,23 @@ impl Sidecar {
     async fn plaintext(&self) -> TcpStream {
         TcpStream::connect(self.address).await.unwrap()
     }
+}
+
+/// A port for HTTP and for opaque bytes, each with or without plaintext.
+fn port(http: Option<bool>, opaque: Option<bool>) -> Port {
+    let http = http.map(|plaintext| HttpPort {
+        plaintext,
+        version: Version::Http1,
+        probes: Vec::new(),
+        authorization: None,
+    });
+    Port { http, opaque: opaque.map(|plaintext| OpaquePort { plaintext, authorization: None }) }
+}
+
+/// From now on, this rule is for all ports.
+fn store(worker: &Worker, port: Port) {
+    let ports = Ports { others: Some(Arc::new(port)), ..Ports::default() };
+    worker.shared.snapshots.store(Snapshot { inbound: Arc::new(ports), ..Snapshot::default() });
 }
 
 /// Says `words`, ends its own direction, and reads to the end of the other.
@@ -179,11 +200,7 @@ async fn the_application_s_own_tls_passes_untouched_only_where_plaintext_does() 
 async fn an_application_that_takes_no_connection_is_seen_as_that() {
     let test = async {
         let worker = Worker::for_tests();
-        let ports = Ports {
-            others: Some(Arc::new(Port { http: None, opaque: Some(OpaquePort { plaintext: true }) })),
-            ..Ports::default()
-        };
-        worker.shared.snapshots.store(Snapshot { inbound: Arc::new(ports), ..Snapshot::default() });
+        store(&worker, port(None, Some(true)));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let app = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
         let mut caller = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
@@ -209,7 +226,7 @@ async fn head(stream: &mut TcpStream) -> String {
 /// connection on which the second is under way; and then stops, or answers again.
 async fn second_answer(method: &str, stops: bool) -> String {
     let app = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let sidecar = Sidecar::before(app.local_addr().unwrap(), Some(true), None).await;
+    let sidecar = Sidecar::before(app.local_addr().unwrap(), port(Some(true), None)).await;
     let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
     spawn_local(async move {
         let (mut stream, _) = app.accept().await.unwrap();

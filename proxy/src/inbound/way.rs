@@ -50,7 +50,7 @@ pub fn expected(port: Option<&Port>) -> (Expected, Duration) {
 
 /// By the first bytes.
 pub fn by_first_bytes(port: Option<&Port>, protocol: &Protocol) -> First {
-    let opaque = port.and_then(|port| port.opaque);
+    let opaque = port.and_then(|port| port.opaque.as_ref());
     let way = match protocol {
         // The application's own TLS; where it may not pass, the handshake tells the caller so.
         Protocol::Tls(hello) if !hello.is_mesh && opaque.is_some_and(|opaque| opaque.plaintext) => {
@@ -86,16 +86,21 @@ pub fn by_alpn(port: Option<&Port>, alpn: Option<&[u8]>) -> Way {
 
 /// Whether `request` may come without mTLS.
 pub fn takes_plaintext(port: &Port, request: &Parts) -> bool {
+    match &port.http {
+        Some(http) => http.plaintext || is_probe(port, request),
+        None => port.opaque.as_ref().is_some_and(|opaque| opaque.plaintext),
+    }
+}
+
+/// Whether `request` is one by which the kubelet asks how the application is.
+pub fn is_probe(port: &Port, request: &Parts) -> bool {
     let is_probe = |path: &String| {
         // Of the kubelet's two kinds of requests the one for gRPC is a call.
         let method = if path == names::PATH_GRPC_HEALTH { Method::POST } else { Method::GET };
         request.method == method
             && request.uri.path_and_query().is_some_and(|asked| asked.as_str() == path.as_str())
     };
-    match &port.http {
-        Some(http) => http.plaintext || http.probes.iter().any(is_probe),
-        None => port.opaque.is_some_and(|opaque| opaque.plaintext),
-    }
+    port.http.as_ref().is_some_and(|http| http.probes.iter().any(is_probe))
 }
 
 /// Which HTTP the application speaks.

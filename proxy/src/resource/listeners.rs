@@ -10,14 +10,15 @@ use serde::Deserialize;
 use weft_api::names;
 use weft_xds::{
     http_connection_manager::{HttpConnectionManager, http_connection_manager},
-    listener::{FilterChain, Listener as ListenerMessage, filter},
+    listener::{Filter, FilterChain, Listener as ListenerMessage, filter},
     metadata, packed,
     tcp_proxy::{TcpProxy, tcp_proxy},
     tls::DownstreamTlsContext,
 };
 
-use super::Listener;
+use super::{Listener, rbac};
 use crate::{
+    authorize::Authorization,
     http::serve::Version,
     snapshot::{HttpPort, OpaquePort, Port, Ports},
 };
@@ -37,8 +38,8 @@ struct ChainMetadata {
     probes: Vec<String>,
 }
 
-/// What the only filter of a chain does with a connection.
-enum Filter {
+/// What the last filter of a chain does with a connection.
+enum Last {
     Http(HttpConnectionManager),
     Tcp(TcpProxy),
 }
@@ -63,12 +64,15 @@ fn service(message: &ListenerMessage) -> Result<ServiceSpec, String> {
             _ => Err("api_listener: rds.route_config_name is needed".to_owned()),
         }
     });
-    let opaque = message.default_filter_chain.as_ref().map(|chain| match filter(chain)? {
-        Filter::Tcp(TcpProxy {
-            cluster_specifier: Some(tcp_proxy::ClusterSpecifier::Cluster(name)), ..
-        }) if !name.is_empty() => Ok(Arc::from(name)),
-        Filter::Tcp(_) => Err("tcp_proxy.cluster is needed".to_owned()),
-        Filter::Http(_) => Err("a tcp_proxy filter is needed".to_owned()),
+    let opaque = message.default_filter_chain.as_ref().map(|chain| match filters(chain)? {
+        (
+            Last::Tcp(TcpProxy {
+                cluster_specifier: Some(tcp_proxy::ClusterSpecifier::Cluster(name)), ..
+            }),
+            [],
+        ) if !name.is_empty() => Ok(Arc::from(name)),
+        (Last::Tcp(_), []) => Err("tcp_proxy.cluster is needed".to_owned()),
+        _ => Err("a tcp_proxy filter is needed, and no other".to_owned()),
     });
     let opaque = opaque.transpose().map_err(|reason| format!("default_filter_chain: {reason}"))?;
     let spec = ServiceSpec { routes: routes.transpose()?, opaque };
@@ -82,12 +86,13 @@ fn service(message: &ListenerMessage) -> Result<ServiceSpec, String> {
 #[derive(Default)]
 struct Chains {
     http: [Option<HttpPort>; 2],
-    opaque: [bool; 2],
+    opaque: [Option<OpaquePort>; 2],
 }
 
 fn inbound(chains: &[FilterChain]) -> Result<Ports, String> {
     // `None` stands for all ports that have no chain of their own.
     let mut by_port: BTreeMap<Option<u16>, Chains> = BTreeMap::new();
+    let mut authorizations = Shared::default();
     for chain in chains {
         let port = port(chain)?;
         let of_port = |reason| format!("{}: {reason}", shown(port));
@@ -96,12 +101,20 @@ fn inbound(chains: &[FilterChain]) -> Result<Ports, String> {
             requires_client_certificate(chain).map_err(of_port)?;
         }
         let chains = by_port.entry(port).or_default();
-        match filter(chain).map_err(of_port)? {
-            Filter::Http(manager) => {
-                let http = http(chain, &manager, plaintext).map_err(of_port)?;
+        match filters(chain).map_err(of_port)? {
+            (Last::Http(manager), []) => {
+                let authorization = rbac::of_requests(&manager.http_filters).map_err(of_port)?;
+                let authorization = authorizations.one(authorization);
+                let http = http(chain, &manager, plaintext, authorization).map_err(of_port)?;
                 chains.http[usize::from(plaintext)] = Some(http);
             }
-            Filter::Tcp(_) => chains.opaque[usize::from(plaintext)] = true,
+            (Last::Http(_), _) => {
+                return Err(of_port("an HttpConnectionManager must be the only filter".to_owned()));
+            }
+            (Last::Tcp(_), before) => {
+                let authorization = authorizations.one(rbac::of_bytes(before).map_err(of_port)?);
+                chains.opaque[usize::from(plaintext)] = Some(OpaquePort { plaintext, authorization });
+            }
         }
     }
     let mut ports = Ports { named: HashMap::new(), others: None };
@@ -115,18 +128,37 @@ fn inbound(chains: &[FilterChain]) -> Result<Ports, String> {
     Ok(ports)
 }
 
+/// Authorization is mostly the same for all ports, so that each is held once.
+#[derive(Default)]
+struct Shared(Vec<Arc<Authorization>>);
+
+impl Shared {
+    fn one(&mut self, authorization: Option<Authorization>) -> Option<Arc<Authorization>> {
+        let authorization = authorization?;
+        if let Some(known) = self.0.iter().find(|known| ***known == authorization) {
+            return Some(Arc::clone(known));
+        }
+        let authorization = Arc::new(authorization);
+        self.0.push(Arc::clone(&authorization));
+        Some(authorization)
+    }
+}
+
 impl Chains {
     fn port(self) -> Result<Port, &'static str> {
         const PLAINTEXT_ALONE: &str = "a filter chain with mTLS is needed; plaintext alone is not served";
+        const DIFFERENT: &str = "the filter chains with mTLS and without it must have the same RBAC filters";
         let http = match self.http {
+            [Some(mesh), Some(plain)] if mesh.authorization != plain.authorization => return Err(DIFFERENT),
             [Some(mesh), plain] => Some(HttpPort { plaintext: plain.is_some(), ..mesh }),
             [None, Some(_)] => return Err(PLAINTEXT_ALONE),
             [None, None] => None,
         };
         let opaque = match self.opaque {
-            [true, plaintext] => Some(OpaquePort { plaintext }),
-            [false, true] => return Err(PLAINTEXT_ALONE),
-            [false, false] => None,
+            [Some(mesh), Some(plain)] if mesh.authorization != plain.authorization => return Err(DIFFERENT),
+            [Some(mesh), plain] => Some(OpaquePort { plaintext: plain.is_some(), ..mesh }),
+            [None, Some(_)] => return Err(PLAINTEXT_ALONE),
+            [None, None] => None,
         };
         Ok(Port { http, opaque })
     }
@@ -162,19 +194,27 @@ fn requires_client_certificate(chain: &FilterChain) -> Result<(), String> {
     }
 }
 
-fn filter(chain: &FilterChain) -> Result<Filter, String> {
-    const NEEDED: &str = "one filter is needed, an HttpConnectionManager or a TcpProxy";
-    let [only] = chain.filters.as_slice() else { return Err(NEEDED.to_owned()) };
-    let Some(filter::ConfigType::TypedConfig(config)) = &only.config_type else {
+/// The last filter of a chain, and those before it.
+fn filters(chain: &FilterChain) -> Result<(Last, &[Filter]), String> {
+    const NEEDED: &str = "a filter is needed at the end, an HttpConnectionManager or a TcpProxy";
+    let Some((last, before)) = chain.filters.split_last() else { return Err(NEEDED.to_owned()) };
+    let Some(filter::ConfigType::TypedConfig(config)) = &last.config_type else {
         return Err(NEEDED.to_owned());
     };
-    if config.type_url == TcpProxy::type_url() {
-        return packed::unpack(config).map(Filter::Tcp).map_err(|error| format!("filter {error}"));
-    }
-    packed::unpack(config).map(Filter::Http).map_err(|error| format!("filter {error}"))
+    let last = if config.type_url == TcpProxy::type_url() {
+        packed::unpack(config).map(Last::Tcp)
+    } else {
+        packed::unpack(config).map(Last::Http)
+    };
+    Ok((last.map_err(|error| format!("filter {error}"))?, before))
 }
 
-fn http(chain: &FilterChain, manager: &HttpConnectionManager, plaintext: bool) -> Result<HttpPort, String> {
+fn http(
+    chain: &FilterChain,
+    manager: &HttpConnectionManager,
+    plaintext: bool,
+    authorization: Option<Arc<Authorization>>,
+) -> Result<HttpPort, String> {
     let ChainMetadata { probes } =
         metadata::read(chain.metadata.as_ref()).map_err(|error| error.to_string())?.unwrap_or_default();
     if let Some(path) = probes.iter().find(|path| !path.starts_with('/')) {
@@ -184,5 +224,5 @@ fn http(chain: &FilterChain, manager: &HttpConnectionManager, plaintext: bool) -
         http_connection_manager::CodecType::Http2 => Version::Http2,
         _ => Version::Http1,
     };
-    Ok(HttpPort { plaintext, version, probes })
+    Ok(HttpPort { plaintext, version, probes, authorization })
 }

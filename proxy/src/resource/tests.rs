@@ -119,9 +119,9 @@ fn a_port_without_a_chain_of_its_own_follows_the_one_for_all_others() {
     let opaque = [opaque_chain(0, Some(true)), opaque_chain(0, None), opaque_chain(5432, Some(true))];
     let ports = inbound_of(all.into_iter().chain(opaque).collect()).unwrap();
     let others = ports.get(8080).unwrap();
-    assert!(others.http.as_ref().unwrap().plaintext && others.opaque.unwrap().plaintext);
+    assert!(others.http.as_ref().unwrap().plaintext && others.opaque.as_ref().unwrap().plaintext);
     let database = ports.get(5432).unwrap();
-    assert_eq!((&database.http, database.opaque.unwrap().plaintext), (&None, false));
+    assert_eq!((&database.http, database.opaque.as_ref().unwrap().plaintext), (&None, false));
 }
 
 #[test]
@@ -142,7 +142,7 @@ fn a_port_without_mtls_is_refused_and_so_is_tls_without_identity() {
     assert!(inbound_of(vec![opaque_chain(1, None)]).unwrap_err().contains("port 1"));
     assert!(inbound_of(vec![chain(1, Some(true)), opaque_chain(1, None)]).is_err(), "each form for itself");
     assert!(inbound_of(vec![chain(70_000, Some(true))]).unwrap_err().contains("70000"));
-    assert!(inbound_of(vec![FilterChain::default()]).unwrap_err().contains("one filter is needed"));
+    assert!(inbound_of(vec![FilterChain::default()]).unwrap_err().contains("a filter is needed"));
 }
 
 #[test]

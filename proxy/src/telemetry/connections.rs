@@ -150,7 +150,8 @@ impl Collector for Exposed {
     }
 }
 
-fn counter(labels: &[(&str, &str)], count: &AtomicU64) -> Metric {
+/// A counter as the exposition format has it.
+pub(super) fn counter(labels: &[(&str, &str)], count: &AtomicU64) -> Metric {
     let mut metric = Metric::from_label(labels.iter().map(|(name, value)| label(name, value)).collect());
     let mut counter = Counter::default();
     counter.set_value(count.load(Relaxed) as f64);
@@ -158,7 +159,8 @@ fn counter(labels: &[(&str, &str)], count: &AtomicU64) -> Metric {
     metric
 }
 
-fn family(name: &str, help: &str, metrics: Vec<Metric>) -> Option<MetricFamily> {
+/// A family of counters; none if there is nothing to show.
+pub(super) fn family(name: &str, help: &str, metrics: Vec<Metric>) -> Option<MetricFamily> {
     if metrics.is_empty() {
         return None;
     }

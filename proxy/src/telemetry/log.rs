@@ -74,7 +74,10 @@ pub struct Entry<'a> {
     pub fault: Option<Fault>,
     /// The same in words.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub reason: Option<&'static str>,
+    pub reason: Option<&'a str>,
+    /// Why a policy in audit mode would have refused it, in words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub audit: Option<&'a str>,
 }
 
 /// One opaque connection, as the log tells it when it has ended.
@@ -126,7 +129,10 @@ pub struct ConnectionEntry<'a> {
     pub fault: Option<Fault>,
     /// The same in words.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub reason: Option<&'static str>,
+    pub reason: Option<&'a str>,
+    /// Why a policy in audit mode would have refused it, in words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub audit: Option<&'a str>,
 }
 
 fn timestamp<S: serde::Serializer>(time: &SystemTime, serializer: S) -> Result<S::Ok, S::Error> {
@@ -163,20 +169,20 @@ impl AccessLog {
         Ok((Self { level, lines, dropped: Arc::default() }, writer))
     }
 
-    /// Whether a request that ended so is to be told of: asked before an entry is made.
-    pub fn wants(&self, status: u16, fault: Option<Fault>) -> bool {
+    /// Whether a request that ended so is to be told of: asked before an entry is made. Audit is there to be read.
+    pub fn wants(&self, status: u16, fault: Option<Fault>, is_audited: bool) -> bool {
         match self.level {
             Level::Off => false,
-            Level::Errors => status >= 500 || fault.is_some(),
+            Level::Errors => status >= 500 || fault.is_some() || is_audited,
             Level::All => true,
         }
     }
 
     /// The same of a connection.
-    pub fn wants_connection(&self, fault: Option<Fault>) -> bool {
+    pub fn wants_connection(&self, fault: Option<Fault>, is_audited: bool) -> bool {
         match self.level {
             Level::Off => false,
-            Level::Errors => fault.is_some(),
+            Level::Errors => fault.is_some() || is_audited,
             Level::All => true,
         }
     }

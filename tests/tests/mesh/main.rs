@@ -1,6 +1,7 @@
 //! The mesh as its users meet it: the real program as real processes, real sockets and real TLS.
 
 // Who may talk to whom, and what others can read of it.
+mod authorization;
 mod identity;
 mod secrecy;
 // What is carried, and where to.

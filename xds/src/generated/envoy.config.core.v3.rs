@@ -454,6 +454,24 @@ impl ::prost::Name for Address {
         "type.googleapis.com/envoy.config.core.v3.Address".into()
     }
 }
+/// Addresses that begin with the same bits.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CidrRange {
+    #[prost(string, tag = "1")]
+    pub address_prefix: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "2")]
+    pub prefix_len: ::core::option::Option<u32>,
+}
+impl ::prost::Name for CidrRange {
+    const NAME: &'static str = "CidrRange";
+    const PACKAGE: &'static str = "envoy.config.core.v3";
+    fn full_name() -> ::prost::alloc::string::String {
+        "envoy.config.core.v3.CidrRange".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "type.googleapis.com/envoy.config.core.v3.CidrRange".into()
+    }
+}
 /// Whether an endpoint may be chosen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]

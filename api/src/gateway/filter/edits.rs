@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use crate::{circuit_breaker::Violation, names};
+use crate::{names, violation::Violation};
 
 /// Most headers that one filter sets, adds or removes.
 const HEADERS_MAX: usize = 16;

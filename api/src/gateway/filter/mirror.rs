@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use super::super::BackendRef;
-use crate::circuit_breaker::Violation;
+use crate::violation::Violation;
 
 /// Who gets copies, and of how many requests.
 #[derive(Clone, Debug, PartialEq, Deserialize)]

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use crate::circuit_breaker::Violation;
+use crate::violation::Violation;
 
 /// Most bytes of a path.
 const PATH_BYTES_MAX: usize = 1024;

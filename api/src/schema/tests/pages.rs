@@ -1,11 +1,15 @@
 //! docs/policies.md says of every field what its schema says: the default, and the range.
 
-use std::{collections::BTreeMap, fs, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::Path,
+};
 
 use regex_lite::Regex;
 use serde_json::Value;
 
-use super::{Duration, circuit_breaker_policy, list, properties, retry_policy};
+use super::{Duration, authorization_policy, circuit_breaker_policy, list, properties, retry_policy};
 
 /// What a table of the page says of a field.
 #[derive(Debug)]
@@ -142,4 +146,31 @@ fn the_page_on_policies_says_what_the_schemas_say() {
     let mut others = rows(section(&page, "\n### limits\n", "\n### endpoint and target\n"));
     others.extend(rows(section(&page, "\n### fallback\n", "\n### mode\n")));
     assert_documented(&breaker, &others);
+}
+
+/// Names of all fields below, through lists too.
+fn names(schema: &Value, found: &mut BTreeSet<String>) {
+    for (name, schema) in properties(schema) {
+        found.insert(name.clone());
+        names(schema, found);
+    }
+    if let Some(items) = schema.get("items") {
+        names(items, found);
+    }
+}
+
+#[test]
+fn the_page_speaks_of_every_field_of_authorization() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/policies.md");
+    let page = fs::read_to_string(path).unwrap();
+    let section = section(&page, "\n## AuthorizationPolicy\n", "\n## What the numbers teach\n");
+    let mut fields = BTreeSet::new();
+    names(&authorization_policy(), &mut fields);
+    assert!(fields.len() > 10, "{fields:?}");
+    for field in fields {
+        // Alone, as the last of a path, or in the example.
+        let shapes = ["`{}`", ".{}`", "`{}:", "`{}.", "{{}:"].map(|shape| shape.replace("{}", &field));
+        let shown = shapes.iter().any(|shape| section.contains(shape.as_str()));
+        assert!(shown, "{field} is missing");
+    }
 }

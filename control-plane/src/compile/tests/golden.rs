@@ -1,5 +1,6 @@
 //! Whole compilations as text: `tests/golden/<name>.yaml` makes `<name>.txt`. `WEFT_REGENERATE=1` writes the texts.
 
+mod authorization;
 mod routes;
 
 use std::{env, fmt::Write as _, fs, path::Path};
@@ -27,7 +28,7 @@ use crate::watch;
 #[test]
 fn what_people_write_becomes_what_proxies_are_told() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
-    for name in ["service", "routes", "filters", "grpc", "policies", "pods"] {
+    for name in ["service", "routes", "filters", "grpc", "policies", "pods", "authorization"] {
         let store = watch::check(&folder.join(format!("{name}.yaml"))).unwrap();
         let text = render(&compiler().compile(&store, 2000).snapshot);
         let golden = folder.join(format!("{name}.txt"));
@@ -81,15 +82,13 @@ fn inbound(text: &mut String, listener: &Listener) {
         let tls = if chain.transport_socket.is_some() { "mTLS" } else { "plaintext" };
         let protocols = matches.application_protocols.join(" ");
         let _ = writeln!(text, "  {port} {tls} {} {protocols}", filters(chain));
+        authorization::render(text, chain);
         extra(text, chain.metadata.as_ref());
     }
 }
 
 fn filters(chain: &FilterChain) -> String {
-    let [Filter { name, config_type: Some(filter::ConfigType::TypedConfig(any)) }] = &chain.filters[..]
-    else {
-        panic!("one filter")
-    };
+    let (name, any) = named(chain.filters.last().expect("a filter"));
     if name == "envoy.filters.network.tcp_proxy" {
         let TcpProxy { cluster_specifier, .. } = unpack(any).unwrap();
         let Some(tcp_proxy::ClusterSpecifier::Cluster(cluster)) = cluster_specifier else {
@@ -99,6 +98,11 @@ fn filters(chain: &FilterChain) -> String {
     }
     let manager: HttpConnectionManager = unpack(any).unwrap();
     format!("{:?}", CodecType::try_from(manager.codec_type).unwrap())
+}
+
+fn named(filter: &Filter) -> (&str, &protobuf::Any) {
+    let Some(filter::ConfigType::TypedConfig(any)) = &filter.config_type else { panic!("no configuration") };
+    (&filter.name, any)
 }
 
 fn cluster(text: &mut String, cluster: &Cluster) {

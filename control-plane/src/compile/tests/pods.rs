@@ -142,3 +142,35 @@ fn pods_alike_share_how_they_are_entered() {
     compiler.compile(&objects, 4000);
     assert!(compiler.entrances.is_empty(), "what no pod has is not kept");
 }
+
+fn authorize(store: &mut Store, name: &str, app: &str) {
+    let selector = format!("{{matchLabels: {{app: {app}}}}}");
+    let text = format!("{{targetRefs: [{{kind: Pod, selector: {selector}}}], settings: {{action: ALLOW}}}}");
+    let document = document::parse(&text).unwrap().remove(0);
+    let spec = weft_api::policy::Policy {
+        target_refs: document.get("targetRefs").unwrap().decode().unwrap(),
+        settings: document.get("settings").unwrap().decode().unwrap(),
+    };
+    let metadata = weft_api::object::Metadata::named("default", name);
+    store.apply(&AnyObject::AuthorizationPolicy(Arc::new(Object { metadata, spec })));
+}
+
+#[test]
+fn a_policy_touches_the_way_into_the_pods_that_it_selects_and_nothing_else() {
+    let (mut compiler, mut objects) = (compiler(), mesh());
+    let api = objects.pods.get_mut(&ObjectName::new("default", "api-1")).unwrap();
+    Arc::make_mut(api).metadata.labels.insert("app".to_owned(), "api".to_owned());
+    let first = compiler.compile(&objects, 2000);
+    authorize(&mut objects, "guard", "api");
+    let second = compiler.compile(&objects, 3000);
+    assert_eq!(second.encoded, 1);
+    assert_eq!(changed(&second.snapshot, 2000), [(Kind::Listener, "inbound")]);
+    let inbound = |snapshot: &Snapshot, pod: &str| {
+        let name = ObjectName::new("default", pod);
+        snapshot.inbound(&name, pod).unwrap().version.to_string()
+    };
+    assert_ne!(inbound(&first.snapshot, "api-1"), inbound(&second.snapshot, "api-1"));
+    assert_eq!(inbound(&first.snapshot, "web-1"), inbound(&second.snapshot, "web-1"));
+    authorize(&mut objects, "mistyped", "apl");
+    assert_eq!(compiler.compile(&objects, 4000).encoded, 0);
+}

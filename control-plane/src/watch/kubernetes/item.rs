@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 use weft_api::{
-    policy::TargetRef,
+    policy::{TargetRef, WorkloadRef},
     status::{AncestorRef, PolicyStatus},
 };
 
@@ -17,8 +17,8 @@ use crate::store::{AnyObject, Finding, ObjectKey, ObjectKind, ObjectName};
 #[derive(Debug)]
 pub(super) struct Item {
     pub(super) key: ObjectKey,
-    /// The object; what is wrong with it otherwise.
-    pub(super) object: Result<AnyObject, Flaw>,
+    /// The object. Where it is broken, what stands in for it if it was never sound.
+    pub(super) object: Result<AnyObject, Option<AnyObject>>,
     pub(super) note: Note,
 }
 
@@ -54,8 +54,7 @@ impl Item {
     pub(super) fn read(kind: ObjectKind, mut object: Value) -> Self {
         let text = |field: &str| object["metadata"][field].as_str().unwrap_or_default();
         let key = ObjectKey { kind, name: ObjectName::new(text("namespace"), text("name")) };
-        let policy = matches!(kind, ObjectKind::CircuitBreakerPolicy | ObjectKind::RetryPolicy)
-            .then(|| Written::read(&key.name, &object));
+        let policy = kind.policy_resource().map(|_| Written::read(&key, &object));
         // Those in lists do not say so themselves.
         object["apiVersion"] = kind.api_version().into();
         object["kind"] = kind.name().into();
@@ -69,23 +68,21 @@ impl Item {
                 let Located { object, .. } = located;
                 Self { key, object: Ok(object), note: Note { flaw: None, unheeded, policy } }
             }
-            Err(Rejected { flaw, .. }) => {
-                let note = Note { flaw: Some((*flaw).clone()), unheeded: Vec::new(), policy };
-                Self { key, object: Err(*flaw), note }
+            Err(Rejected { flaw, stand_in, .. }) => {
+                let note = Note { flaw: Some(*flaw), unheeded: Vec::new(), policy };
+                Self { key, object: Err(stand_in.map(|located| located.object)), note }
             }
         }
     }
 }
 
 impl Written {
-    fn read(name: &ObjectName, object: &Value) -> Self {
+    fn read(key: &ObjectKey, object: &Value) -> Self {
         let metadata = &object["metadata"];
         let targets = object["spec"]["targetRefs"].as_array().map_or(&[][..], Vec::as_slice);
-        let targets = targets.iter().filter_map(|target| {
-            let TargetRef { group, kind, name: target, section_name } =
-                serde_json::from_value(target.clone()).ok()?;
-            let namespace = Some(name.namespace.clone());
-            Some(AncestorRef { group, kind, namespace, name: target, section_name, port: None })
+        let targets = targets.iter().filter_map(|target| match key.kind {
+            ObjectKind::AuthorizationPolicy => selected(&key.name, target),
+            _ => named(&key.name, target),
         });
         Self {
             version: metadata["resourceVersion"].as_str().unwrap_or_default().to_owned(),
@@ -95,4 +92,24 @@ impl Written {
             status: serde_json::from_value(object["status"].clone()).unwrap_or_default(),
         }
     }
+}
+
+/// The object that a target names.
+fn named(policy: &ObjectName, target: &Value) -> Option<AncestorRef> {
+    let TargetRef { group, kind, name, section_name } = serde_json::from_value(target.clone()).ok()?;
+    let namespace = Some(policy.namespace.clone());
+    Some(AncestorRef { group, kind, namespace, name, section_name, port: None })
+}
+
+/// Where the workloads are that a target selects: an ancestor has a name, and they have many.
+fn selected(policy: &ObjectName, target: &Value) -> Option<AncestorRef> {
+    let _: WorkloadRef = serde_json::from_value(target.clone()).ok()?;
+    Some(AncestorRef {
+        group: String::new(),
+        kind: ObjectKind::Namespace.name().to_owned(),
+        namespace: None,
+        name: policy.namespace.clone(),
+        section_name: None,
+        port: None,
+    })
 }

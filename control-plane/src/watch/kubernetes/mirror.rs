@@ -49,7 +49,11 @@ impl Mirror {
     }
 
     fn put(&mut self, Item { key, object, note }: Item) -> bool {
-        let applied = object.is_ok_and(|object| self.store.apply(&object));
+        let applied = match object {
+            Ok(object) => self.store.apply(&object),
+            Err(Some(stand_in)) => self.store.apply_if_absent(&stand_in),
+            Err(None) => false,
+        };
         let before = if note.is_empty() {
             self.notes.remove(&key)
         } else {
@@ -131,7 +135,11 @@ fn fates(key: &ObjectKey, note: &Note, written: &Written, findings: &[Finding]) 
         let (outcome, message) = match &note.flaw {
             Some(flaw) => {
                 let message = sentence(&flaw.field, &flaw.message, &flaw.hint);
-                (Outcome::Invalid, format!("{message}; what was in force before stays"))
+                let otherwise = match key.kind {
+                    ObjectKind::AuthorizationPolicy => "; if nothing was, nobody may enter",
+                    _ => "",
+                };
+                (Outcome::Invalid, format!("{message}; what was in force before stays{otherwise}"))
             }
             None => outcome(index, &own, &note.unheeded),
         };
@@ -147,7 +155,9 @@ fn outcome(index: usize, findings: &[&Finding], unheeded: &[Finding]) -> (Outcom
         finding.field.strip_prefix(&reference).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
     };
     let say = |finding: &Finding| sentence(&finding.field, &finding.message, &finding.hint);
-    if let Some(finding) = findings.iter().find(is_about_it) {
+    let (in_vain, others): (Vec<&Finding>, Vec<&Finding>) =
+        findings.iter().partition(|finding| finding.reason == Reason::Unheeded);
+    if let Some(finding) = others.iter().find(is_about_it) {
         let outcome = match finding.reason {
             Reason::Conflicted => Outcome::Conflicted,
             Reason::DanglingReference => Outcome::TargetNotFound,
@@ -155,7 +165,7 @@ fn outcome(index: usize, findings: &[&Finding], unheeded: &[Finding]) -> (Outcom
         };
         return (outcome, say(finding));
     }
-    let remarks: Vec<String> = unheeded.iter().map(say).collect();
+    let remarks: Vec<String> = unheeded.iter().chain(in_vain).map(say).collect();
     let message = if remarks.is_empty() {
         "in force".to_owned()
     } else {

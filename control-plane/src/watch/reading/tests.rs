@@ -35,6 +35,14 @@ fn retry(targets: &str) -> String {
     beside("policy.weft.dev/v1alpha1", "RetryPolicy", &format!("spec:\n  targetRefs:\n  - {targets}"))
 }
 
+/// A policy for everything that enters the workload `x`, which stands behind it; its rules are in line 12.
+fn authorization(rules: &str) -> String {
+    let policy = format!("spec:\n  targetRefs: [{{kind: Pod, selector: {{}}}}]\n  action: ALLOW\n  {rules}");
+    let workload = workload("admin: 127.0.0.1:4191\n  inbound: [{port: 8080, app: \"127.0.0.1:8000\"}]");
+    let policy = beside("policy.weft.dev/v1alpha1", "AuthorizationPolicy", &policy);
+    format!("{policy}---\n{}", workload.trim_start_matches(SERVICE).trim_start_matches("---\n"))
+}
+
 fn route(spec: &str) -> String {
     beside("gateway.networking.k8s.io/v1", "HTTPRoute", &format!("spec:\n  {spec}"))
 }
@@ -84,6 +92,31 @@ fn every_kind_of_mistake_names_line_field_and_reason() {
             Reason::Conflicted,
         ),
         (format!("{SERVICE}---\n{SERVICE}"), 8, "metadata.name", Reason::Duplicate),
+        (
+            authorization("rules: [{sources: [{type: Network, network: 10.0.0.1/8}]}]"),
+            12,
+            "spec.rules[0].sources[0].network",
+            Reason::WrongType,
+        ),
+        (
+            authorization("rules: [{httpAttributes: {paths: [{value: /a//b}]}}]"),
+            12,
+            "spec.rules[0].httpAttributes.paths[0].value",
+            Reason::OutOfRange,
+        ),
+        (authorization("rulez: []"), 12, "spec.rulez", Reason::UnknownField),
+        (
+            authorization("").replace("kind: Pod", "kind: Service"),
+            10,
+            "spec.targetRefs[0].kind",
+            Reason::OutOfRange,
+        ),
+        (
+            authorization("").replace("selector: {}", "selector: {matchLabels: {app: y}}"),
+            10,
+            "spec.targetRefs[0].selector",
+            Reason::DanglingReference,
+        ),
         (breaker("limts: {}"), 11, "spec.limts", Reason::UnknownField),
         (breaker("endpoint:\n    consecutive: 1001"), 12, "spec.endpoint.consecutive", Reason::OutOfRange),
         (breaker("endpoint: {window: 5 s}"), 11, "spec.endpoint.window", Reason::WrongType),

@@ -8,7 +8,7 @@ use crate::{
 
 fn http(plaintext: bool, probes: &[&str]) -> HttpPort {
     let probes = probes.iter().map(ToString::to_string).collect();
-    HttpPort { plaintext, version: Version::Http1, probes }
+    HttpPort { plaintext, version: Version::Http1, probes, authorization: None }
 }
 
 fn tls(is_mesh: bool) -> Protocol {
@@ -17,8 +17,14 @@ fn tls(is_mesh: bool) -> Protocol {
 
 #[test]
 fn plaintext_enters_only_where_it_is_taken() {
-    let strict = Port { http: Some(http(false, &[])), opaque: Some(OpaquePort { plaintext: false }) };
-    let permissive = Port { http: Some(http(true, &[])), opaque: Some(OpaquePort { plaintext: true }) };
+    let strict = Port {
+        http: Some(http(false, &[])),
+        opaque: Some(OpaquePort { plaintext: false, authorization: None }),
+    };
+    let permissive = Port {
+        http: Some(http(true, &[])),
+        opaque: Some(OpaquePort { plaintext: true, authorization: None }),
+    };
     for (protocol, in_strict, in_permissive) in [
         (Protocol::Opaque, Plain(Way::Refused(Fault::PlaintextRefused)), Plain(Way::Opaque)),
         (tls(true), First::Mesh, First::Mesh),
@@ -44,7 +50,7 @@ fn a_port_that_speaks_http_takes_no_other_bytes() {
 
 #[test]
 fn an_opaque_port_is_not_looked_at() {
-    let port = |plaintext| Port { http: None, opaque: Some(OpaquePort { plaintext }) };
+    let port = |plaintext| Port { http: None, opaque: Some(OpaquePort { plaintext, authorization: None }) };
     assert_eq!(expected(Some(&port(true))), (Expected::Opaque, SERVER_FIRST));
     assert_eq!(expected(Some(&port(false))), (Expected::Opaque, DETECT_TIMEOUT));
     assert_eq!(by_alpn(Some(&port(false)), Some(names::ALPN_MESH_TCP)), Way::Opaque);

@@ -35,6 +35,7 @@ fn entry(path: &str) -> Entry<'_> {
         fallback: None,
         fault: Some(Fault::Overflow),
         reason: Some(Fault::Overflow.reason()),
+        audit: None,
     }
 }
 
@@ -63,15 +64,17 @@ fn a_line_is_an_object_whatever_the_caller_sent() {
 
 #[test]
 fn levels_choose_what_is_told() {
-    let wants = |level, status, fault| {
+    let wants = |level, status, fault, audited| {
         let (log, _) = AccessLog::start(level, io::sink()).unwrap();
-        log.wants(status, fault)
+        log.wants(status, fault, audited)
     };
-    assert!(!wants(Level::Off, 503, Some(Fault::Overflow)));
-    assert!(wants(Level::Errors, 500, None));
-    assert!(wants(Level::Errors, 404, Some(Fault::NoRoute)));
-    assert!(!wants(Level::Errors, 404, None));
-    assert!(wants(Level::All, 200, None));
+    assert!(!wants(Level::Off, 503, Some(Fault::Overflow), false));
+    assert!(wants(Level::Errors, 500, None, false));
+    assert!(wants(Level::Errors, 404, Some(Fault::NoRoute), false));
+    assert!(!wants(Level::Errors, 404, None, false));
+    assert!(wants(Level::All, 200, None, false));
+    assert!(wants(Level::Errors, 200, None, true), "what audit found");
+    assert!(!wants(Level::Off, 200, None, true));
 }
 
 #[test]

@@ -166,3 +166,73 @@ fn a_namespace_is_of_the_mesh_by_its_label_or_by_a_pod() {
     ]);
     assert_eq!(mirror.meshed_namespaces(), ["asking", "enabled", "injected"].map(str::to_owned).into());
 }
+
+const AUTHORIZATIONS: ObjectKind = ObjectKind::AuthorizationPolicy;
+
+fn pod(name: &str, sidecar: bool) -> Item {
+    let mut pod =
+        object(name, &json!({ "containers": [{ "name": if sidecar { "weft-proxy" } else { "app" } }] }));
+    pod["metadata"]["labels"] = json!({ "app": name });
+    Item::read(ObjectKind::Pod, pod)
+}
+
+fn authorization(name: &str, app: &str, more: &Value) -> Item {
+    let selector = json!({ "matchLabels": { "app": app } });
+    let mut spec = json!({ "targetRefs": [{ "kind": "Pod", "selector": selector }], "action": "ALLOW" });
+    spec.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    item(AUTHORIZATIONS, name, &spec)
+}
+
+#[test]
+fn what_selects_pods_is_told_for_its_namespace_whether_anybody_obeys_it() {
+    let mirror = mirror(vec![
+        pod("api", true),
+        pod("bare", false),
+        authorization("guarded", "api", &json!({})),
+        authorization("in-vain", "bare", &json!({})),
+        authorization("mistyped", "apl", &json!({})),
+    ]);
+    let reports = mirror.reports(&resolve(mirror.store()).findings);
+    let fates: Vec<_> = reports.iter().flat_map(|report| &report.fates).collect();
+    assert!(
+        fates
+            .iter()
+            .all(|fate| (fate.target.kind.as_str(), fate.target.name.as_str()) == ("Namespace", "shop"))
+    );
+    let told: Vec<_> = fates.iter().map(|fate| (fate.outcome, fate.message.as_str())).collect();
+    let [(Outcome::Accepted, "in force"), (Outcome::Accepted, bare), (Outcome::TargetNotFound, mistyped)] =
+        told[..]
+    else {
+        panic!("{told:?}")
+    };
+    assert!(bare.contains("Pod shop/bare, which has no sidecar"), "{bare}");
+    assert!(mistyped.contains("spec.targetRefs[0].selector selects no pod"), "{mistyped}");
+}
+
+#[test]
+fn an_authorization_that_was_never_sound_lets_nobody_in_and_one_that_was_stays() {
+    let broken = json!({ "rules": [{ "networkAttributes": { "ports": [0] } }] });
+    let mut mirror = mirror(vec![pod("api", true)]);
+    let guards = |mirror: &Mirror, app: &str| {
+        let labels = [("app".to_owned(), app.to_owned())].into();
+        let policies = mirror.store().authorizations.values();
+        let guarding = policies.filter(|policy| policy.spec.target_refs[0].selector.selects(&labels));
+        guarding.map(|policy| policy.spec.settings.rules.len()).collect::<Vec<_>>()
+    };
+    assert!(applied(&mut mirror, authorization("one", "api", &broken)));
+    assert_eq!((guards(&mirror, "api"), guards(&mirror, "web")), (vec![0], vec![]));
+    assert_eq!(outcomes(&mirror), [("one".to_owned(), Outcome::Invalid)]);
+
+    applied(&mut mirror, authorization("one", "api", &json!({ "rules": [{}, {}] })));
+    applied(&mut mirror, authorization("one", "api", &broken));
+    assert_eq!(guards(&mirror, "api"), [2], "what was in force before stays");
+
+    // Whom it was meant for cannot be read, or it was to act on nothing.
+    let mut elsewhere = object("two", &broken);
+    elsewhere["spec"]["targetRefs"] = json!([{ "kind": "Service", "name": "api" }]);
+    applied(&mut mirror, Item::read(AUTHORIZATIONS, elsewhere));
+    assert_eq!(guards(&mirror, "web"), [0]);
+    let audit = json!({ "mode": "Audit", "rules": [{ "sources": [{ "type": "SPIFFE" }] }] });
+    applied(&mut mirror, authorization("three", "web", &audit));
+    assert_eq!(mirror.store().authorizations.len(), 2);
+}

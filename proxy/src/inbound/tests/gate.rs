@@ -1,0 +1,76 @@
+//! The gate for bytes that nobody looks at: with real sockets, and mTLS where there is an identity.
+
+use super::*;
+use crate::{
+    authorize::{Authorization, Condition, Filter, List, Refusal, Text},
+    telemetry::refusals::{Effect, Kind},
+};
+
+/// An opaque port that takes plaintext too, and lets in what fulfils `condition`.
+fn guarded(condition: Condition) -> Port {
+    let refusal = Refusal { policy: "shop/database".into(), words: "it says so".into() };
+    let list = List::Allow([condition].into(), Arc::new(refusal));
+    let authorization = Authorization::new(vec![Filter { enforced: Some(list), audited: None }]);
+    let authorization = Some(Arc::new(authorization));
+    Port { http: None, opaque: Some(OpaquePort { plaintext: true, authorization }) }
+}
+
+fn identity(id: &str) -> Condition {
+    Condition::Identity(Text::Exact(id.into()))
+}
+
+fn denied(sidecar: &Sidecar) -> u64 {
+    sidecar.worker.shared.telemetry.refusals.counted(Kind::Authorization, "shop/database", Effect::Enforced)
+}
+
+#[tokio::test]
+async fn bytes_enter_by_who_sends_them_from_where_and_never_by_what_they_might_ask() {
+    let network = |text: &str| Condition::Network(text.parse().unwrap());
+    // By mTLS, and by plaintext.
+    let cases = [
+        (identity(Worker::ID_FOR_TESTS), [true, false]),
+        (identity("spiffe://cluster.local/ns/default/sa/other"), [false, false]),
+        (Condition::Authenticated, [true, false]),
+        (network("127.0.0.0/8"), [true, true]),
+        (network("10.0.0.0/8"), [false, false]),
+        (Condition::Path(Text::Prefix("/".into())), [false, false]),
+    ];
+    let test = async {
+        for (condition, lets) in cases {
+            let shown = format!("{condition:?}");
+            let sidecar = Sidecar::at(guarded(condition)).await;
+            let heard = [
+                talk(&mut sidecar.over_the_mesh().await, b"\x00PING").await,
+                talk(&mut sidecar.plaintext().await, b"\x00PING").await,
+            ];
+            let answered = heard.map(|heard| heard.is_ok_and(|heard| heard == b"\x00PING"));
+            assert_eq!(answered, lets, "{shown}");
+            let let_in = lets.into_iter().filter(|lets| *lets).count() as u32;
+            assert_eq!(sidecar.heard.get(), let_in, "{shown}: the application has seen what was denied");
+            assert_eq!(denied(&sidecar), u64::from(2 - let_in), "{shown}");
+        }
+    };
+    LocalSet::new().run_until(test).await;
+}
+
+#[tokio::test]
+async fn an_open_connection_ends_when_it_may_no_longer_be() {
+    let test = async {
+        let sidecar = Sidecar::at(guarded(Condition::Authenticated)).await;
+        let mut stream = sidecar.over_the_mesh().await;
+        stream.write_all(b"\x00PING").await.unwrap();
+        while sidecar.heard.get() == 0 {
+            tokio::task::yield_now().await;
+        }
+        // Rules that still let it be leave it alone.
+        store(&sidecar.worker, guarded(identity(Worker::ID_FOR_TESTS)));
+        stream.write_all(b"PONG").await.unwrap();
+        store(&sidecar.worker, guarded(Condition::Not(Condition::Always.into())));
+        let mut heard = Vec::new();
+        let ended = stream.read_to_end(&mut heard).await;
+        assert!(ended.is_err() && heard.is_empty(), "{ended:?} {heard:?}");
+        assert_eq!(denied(&sidecar), 1);
+        assert_eq!(sidecar.worker.shared.telemetry.connections.ended(), 1, "it is told of once");
+    };
+    LocalSet::new().run_until(test).await;
+}
