@@ -142,7 +142,7 @@ impl Compiler {
         now: Instant,
     ) -> Arc<Table> {
         let mut budgets = Vec::new();
-        let routes = specs.0.iter().map(|RouteSpec { name: route, matches, edits, action }| {
+        let routes = specs.0.iter().map(|RouteSpec { name: route, matches, edits, cors, action }| {
             let action = match action {
                 Action::Respond(status) => route::Action::Respond(*status),
                 Action::Redirect(redirect) => route::Action::Redirect(redirect.clone()),
@@ -175,6 +175,7 @@ impl Compiler {
                 name: Arc::clone(route),
                 matches: matches.clone(),
                 edits: edits.clone(),
+                cors: cors.clone(),
                 action,
                 requests: self.requests.series([name, route]),
             })

@@ -20,7 +20,7 @@ mod outcome;
 use std::{rc::Rc, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http::{HeaderMap, Request, Response, StatusCode, request::Parts};
+use http::{HeaderMap, Request, Response, StatusCode, header::ORIGIN, request::Parts};
 use hyper::body::Incoming;
 use tokio::time::timeout;
 
@@ -56,8 +56,16 @@ pub async fn respond(
         Ok(route) => route,
         Err(fault) => return refuse(exchange, fault.into()),
     };
-    let answer = answer(worker, &route, &mut exchange, &mut request, body, upgrade.as_ref()).await;
-    deliver(worker, &route.edits.response, exchange, upgrade, answer)
+    let cors = route.cors.as_ref().map(|cors| (cors, request.headers.get(ORIGIN).cloned()));
+    let answer = match route.cors.as_ref().and_then(|cors| cors.preflight(&request)) {
+        Some(response) => Ok(Answer::Local(response)),
+        None => answer(worker, &route, &mut exchange, &mut request, body, upgrade.as_ref()).await,
+    };
+    let mut response = deliver(worker, &route.edits.response, exchange, upgrade, answer);
+    if let Some((cors, origin)) = cors {
+        cors.answer(origin.as_ref(), response.headers_mut());
+    }
+    response
 }
 
 /// Makes of an answer what the caller gets, and tells what became of the request.

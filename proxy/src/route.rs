@@ -2,6 +2,7 @@
 //! control plane gave them (Gateway API, HTTPRouteRule), so the first that matches wins.
 
 // What a route does with requests and responses besides.
+mod cors;
 mod edits;
 mod mirror;
 mod redirect;
@@ -21,6 +22,7 @@ use crate::{
     telemetry::requests::Series,
 };
 
+pub use cors::{Cors, Grant};
 pub use edits::{Edits, HeaderEdits, Put};
 pub use mirror::Mirror;
 pub use redirect::Redirect;
@@ -47,6 +49,8 @@ pub struct Route {
     pub matches: Match,
     /// What becomes of headers on either way.
     pub edits: Edits,
+    /// Whether pages of other origins may ask, if it says anything about that.
+    pub cors: Option<Cors>,
     /// What it does.
     pub action: Action,
     /// Where its requests are counted.

@@ -23,7 +23,7 @@ REQUESTS = 40
 
 
 def application(name):
-    """An HTTP server that answers with its name."""
+    """An HTTP server that answers with its name, and in a header with what it was asked."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -31,6 +31,7 @@ def application(name):
         def do_GET(self):
             self.send_response(200)
             self.send_header("content-length", str(len(name)))
+            self.send_header("x-seen", f"{self.path} {self.headers['host']} {self.headers['x-env']}")
             self.end_headers()
             self.wfile.write(name.encode())
 
@@ -48,12 +49,16 @@ def address(port):
 
 def listener(port):
     """A listener of Envoy's own that takes its routes from the control plane."""
-    router = {"name": "envoy.filters.http.router", "typed_config": {"@type": TYPES + "filters.http.router.v3.Router"}}
+    kinds = {"cors": "cors.v3.Cors", "router": "router.v3.Router"}
+    http_filters = [
+        {"name": f"envoy.filters.http.{name}", "typed_config": {"@type": f"{TYPES}filters.http.{kind}"}}
+        for name, kind in kinds.items()
+    ]
     manager = {
         "@type": TYPES + "filters.network.http_connection_manager.v3.HttpConnectionManager",
         "stat_prefix": "interop",
         "rds": {"route_config_name": "default/echo:80", "config_source": ADS},
-        "http_filters": [router],
+        "http_filters": http_filters,
     }
     filters = [{"name": "envoy.filters.network.http_connection_manager", "typed_config": manager}]
     return {"name": "outbound", "address": address(port), "filter_chains": [{"filters": filters}]}
@@ -108,6 +113,63 @@ def get(url):
         return str(error.code)
 
 
+class NoRedirects(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, *_):
+        return None
+
+
+def ask(url, headers={}):
+    """Status and headers of the answer, wherever it leads."""
+    request = urllib.request.Request(url, headers=headers)
+    try:
+        answer = urllib.request.build_opener(NoRedirects).open(request, timeout=10)
+    except urllib.error.HTTPError as error:
+        answer = error
+    with answer:
+        return answer.status, answer.headers
+
+
+def filters(plane, url):
+    """Every filter does at Envoy what it does at a sidecar."""
+    replace = lambda to: {"path": {"type": "ReplacePrefixMatch", "replacePrefixMatch": to}}
+    cors = {"allowOrigins": ["https://*.shop.example"], "allowCredentials": True}
+    mirror = {"backendRef": {"name": "other", "port": 80}, "fraction": {"numerator": 1, "denominator": 3}}
+    edited = [
+        {"type": "URLRewrite", "urlRewrite": {"hostname": "new.example"} | replace("/")},
+        {"type": "RequestHeaderModifier", "requestHeaderModifier": {"set": [{"name": "x-env", "value": "100%"}]}},
+        {"type": "ResponseHeaderModifier", "responseHeaderModifier": {"add": [{"name": "x-by", "value": "a%20b"}]}},
+        {"type": "CORS", "cors": cors},
+        {"type": "RequestMirror", "requestMirror": mirror},
+    ]
+    moved = {"type": "RequestRedirect", "requestRedirect": {"statusCode": 308} | replace("/new/")}
+    away = {"type": "RequestRedirect", "requestRedirect": {"scheme": "https", "hostname": "other.example"}}
+    rules = [
+        {"matches": [{"path": {"value": "/old"}}], "filters": [moved]},
+        {"matches": [{"path": {"value": "/away"}}], "filters": [away]},
+        {"matches": [{"path": {"value": "/v1/"}}], "filters": edited},
+        {"matches": [{"path": {"value": "/"}}], "filters": [{"type": "URLRewrite", "urlRewrite": replace("/all")}]},
+    ]
+    with_filters = route("echo", "echo")
+    backends = with_filters["spec"]["rules"][0]["backendRefs"]
+    for rule in rules[2:]:
+        rule["backendRefs"] = backends
+    with_filters["spec"]["rules"] = rules
+    plane.write("route.yaml", [with_filters])
+    until("the routes have filters", lambda: ask(url + "old")[0] == 308)
+    place = lambda path: ask(url + path)[1]["location"]
+    assert place("old/a?b") == url + "new/a?b", place("old/a?b")
+    assert place("away") == "https://other.example/away", place("away")
+    seen = lambda path: ask(url + path)[1]["x-seen"]
+    assert seen("v1/a?b") == "/a?b new.example 100%", seen("v1/a?b")
+    assert seen("v1").startswith("/ "), seen("v1")
+    assert seen("a").startswith("/all/a "), seen("a")
+    _, headers = ask(url + "v1", {"origin": "https://a.shop.example"})
+    assert headers["x-by"] == "a%20b", headers
+    assert headers["access-control-allow-origin"] == "https://a.shop.example", headers
+    _, headers = ask(url + "v1", {"origin": "https://other.example"})
+    assert headers["access-control-allow-origin"] is None, headers
+
+
 def story(plane, port, admin, ports):
     url = f"http://127.0.0.1:{port}/"
     answered_by = lambda expected: lambda: {get(url) for _ in range(REQUESTS)} == expected
@@ -129,6 +191,10 @@ def story(plane, port, admin, ports):
     plane.write("route.yaml", [route("echo", "echo")])
     until("better routes are taken", answered_by({"b"}))
     assert not refused()["RouteConfiguration"]["nack"]
+
+    filters(plane, url)
+    plane.write("route.yaml", [route("echo", "echo")])
+    until("the routes have no filters", lambda: ask(url + "old")[0] == 200)
 
     clusters = lambda: {line.partition("::")[0] for line in get(f"http://127.0.0.1:{admin}/clusters").splitlines()}
     assert clusters() == {"weft", "default/echo:80", "default/other:80"}, clusters()

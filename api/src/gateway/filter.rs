@@ -1,5 +1,6 @@
 //! Filters of a route's rule: what is done with its requests and their answers beside sending them on.
 
+mod cors;
 mod edits;
 mod mirror;
 mod path;
@@ -8,6 +9,7 @@ use serde::{Deserialize, de::IgnoredAny};
 
 use crate::violation::Violation;
 
+pub use cors::Cors;
 pub use edits::{HeaderEdits, HeaderValue, may_be_edited};
 pub use mirror::{Fraction, Mirror};
 pub use path::PathModifier;
@@ -33,6 +35,8 @@ pub enum Filter {
     UrlRewrite(Rewrite),
     /// Sends copies of requests elsewhere.
     RequestMirror(Box<Mirror>),
+    /// Lets pages of other origins ask.
+    Cors(Box<Cors>),
     /// One that the Gateway API knows and Weft does not carry.
     Unsupported,
 }
@@ -102,7 +106,7 @@ struct Fields {
     request_redirect: Option<Redirect>,
     url_rewrite: Option<Rewrite>,
     request_mirror: Option<Box<Mirror>>,
-    cors: Option<IgnoredAny>,
+    cors: Option<Box<Cors>>,
     external_auth: Option<IgnoredAny>,
     extension_ref: Option<IgnoredAny>,
 }
@@ -132,7 +136,7 @@ impl TryFrom<Fields> for Filter {
             ("requestRedirect", fields.request_redirect.map(Self::RequestRedirect)),
             ("urlRewrite", fields.url_rewrite.map(Self::UrlRewrite)),
             ("requestMirror", fields.request_mirror.map(Self::RequestMirror)),
-            ("cors", fields.cors.map(unsupported)),
+            ("cors", fields.cors.map(Self::Cors)),
             ("externalAuth", fields.external_auth.map(unsupported)),
             ("extensionRef", fields.extension_ref.map(unsupported)),
         ]
@@ -170,6 +174,7 @@ impl Filter {
             Self::RequestRedirect(_) => "requestRedirect",
             Self::UrlRewrite(_) => "urlRewrite",
             Self::RequestMirror(_) => "requestMirror",
+            Self::Cors(_) => "cors",
             Self::Unsupported => "",
         }
     }
@@ -195,6 +200,7 @@ impl Filter {
             }
             Self::UrlRewrite(Rewrite { hostname, path }) => place(&at, hostname.as_deref(), path.as_ref()),
             Self::RequestMirror(mirror) => mirror.validate(&at),
+            Self::Cors(cors) => cors.validate(&at),
             Self::Unsupported => Ok(()),
         }
     }

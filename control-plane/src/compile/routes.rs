@@ -1,5 +1,6 @@
 //! Where the requests of a service's port go: every match of every rule, in the order of precedence.
 
+mod cors;
 mod filters;
 mod matches;
 mod precedence;
@@ -109,7 +110,7 @@ fn candidate_route<M: Condition>(candidate: &Candidate<'_, M>, port: &PortView) 
         request_headers_to_remove: request_remove,
         response_headers_to_add: response_add,
         response_headers_to_remove: response_remove,
-        ..Route::default()
+        typed_per_filter_config: cors::per_filter(&candidate.rule.filters).collect(),
     }
 }
 

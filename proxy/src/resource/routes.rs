@@ -1,5 +1,6 @@
 //! A RouteConfiguration -> matches and actions.
 
+mod cors;
 mod filters;
 
 use std::{sync::Arc, time::Duration};
@@ -26,7 +27,7 @@ use weft_xds::{
 };
 
 use super::GuardSpec;
-use crate::route::{Edits, Match, Path, Redirect, Rewrite, Text, whole};
+use crate::route::{Cors, Edits, Match, Path, Redirect, Rewrite, Text, whole};
 
 /// The routes of a service port, in order.
 #[derive(Debug)]
@@ -41,6 +42,8 @@ pub struct RouteSpec {
     pub matches: Match,
     /// What becomes of headers on either way.
     pub edits: Edits,
+    /// Whether pages of other origins may ask.
+    pub cors: Option<Cors>,
     /// What it does.
     pub action: Action,
 }
@@ -102,7 +105,7 @@ impl RouteSpec {
         let mirrors = Vec::new();
         let action =
             Action::Forward { clusters, missing, rewrite, mirrors, timeout: None, retry: None, guard: None };
-        Self { name: name.into(), matches: Match::default(), edits: Edits::default(), action }
+        Self { name: name.into(), matches: Match::default(), edits: Edits::default(), cors: None, action }
     }
 }
 
@@ -159,6 +162,7 @@ fn route(message: &RouteMessage) -> Result<RouteSpec, String> {
         name: message.name.as_str().into(),
         matches: request_match(matches)?,
         edits: filters::edits_of_route(message)?,
+        cors: cors::cors(message)?,
         action,
     })
 }

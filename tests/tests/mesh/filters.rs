@@ -4,7 +4,7 @@ use http::{Method, StatusCode};
 use weft_api::names::HEADER_FAULT;
 use weft_tests::{
     backend::{Backend, Reply, Seen},
-    client::{AUTHORITY, Answer, Connection, Version, request, with_header},
+    client::{AUTHORITY, Answer, Connection, Version, request, send, with_header},
     manifest,
     mesh::Mesh,
     patience::within,
@@ -161,4 +161,58 @@ async fn rewrites_change_what_the_application_sees() {
             assert_eq!((found.path.as_str(), found.header("host")), (seen, host), "{path} {version:?}");
         }
     }
+}
+
+#[tokio::test]
+async fn pages_of_other_origins_may_ask_as_the_route_says() {
+    let (mesh, next) = shop(
+        "
+- filters:
+  - type: CORS
+    cors:
+      allowOrigins: ['https://*.shop.example', 'http://localhost:8080']
+      allowMethods: [PUT]
+      allowHeaders: ['*']
+      exposeHeaders: [x-total]
+      allowCredentials: true
+  backendRefs: [{ name: next, port: 80 }]
+",
+    )
+    .await;
+    next.always(Reply::Header(200, "access-control-allow-origin", "*"));
+    let preflight = async |origin: &'static str| {
+        let asked = [
+            ("origin", origin),
+            ("access-control-request-method", "PUT"),
+            ("access-control-request-headers", "x-token"),
+        ];
+        let request = asked
+            .iter()
+            .fold(request(Method::OPTIONS, "/"), |request, (name, value)| with_header(request, name, value));
+        send(mesh.entrance("shop"), request).await
+    };
+    let allowed = preflight("https://a.shop.example").await;
+    assert_eq!(allowed.status, StatusCode::NO_CONTENT);
+    for (header, value) in [
+        ("allow-origin", "https://a.shop.example"),
+        ("allow-credentials", "true"),
+        ("allow-methods", "PUT"),
+        ("allow-headers", "x-token"),
+        ("max-age", "5"),
+    ] {
+        assert_eq!(allowed.header(&format!("access-control-{header}")), value, "{header}");
+    }
+    let refused = preflight("https://other.example").await;
+    assert_eq!(refused.status, StatusCode::NO_CONTENT);
+    assert!(refused.headers.keys().all(|name| !name.as_str().starts_with("access-control")), "{refused:?}");
+    assert_eq!(next.count(), 0, "the application is not asked");
+
+    let answer = ask(&mesh, Version::Http2, "/", &[("origin", "http://localhost:8080")]).await;
+    assert_eq!(answer.header("access-control-allow-origin"), "http://localhost:8080");
+    assert_eq!(answer.header("access-control-expose-headers"), "x-total");
+    let answer = ask(&mesh, Version::Http1, "/", &[("origin", "https://other.example")]).await;
+    assert_eq!((answer.text().as_str(), answer.header("access-control-allow-origin")), ("next", ""));
+    // `OPTIONS` that is no preflight is a request like others.
+    let options = send(mesh.entrance("shop"), request(Method::OPTIONS, "/")).await;
+    assert_eq!((options.text().as_str(), next.count()), ("next", 3));
 }

@@ -4,10 +4,12 @@ use std::fmt::Write as _;
 
 use weft_xds::{
     core::HeaderValueOption,
+    cors::CorsPolicy,
     matcher::{RegexMatchAndSubstitute, StringMatcher, string_matcher::MatchPattern},
+    packed::unpack,
     percent::fractional_percent::DenominatorType,
     route::{
-        RedirectAction, RouteAction, RouteConfiguration, RouteMatch,
+        FilterConfig, RedirectAction, RouteAction, RouteConfiguration, RouteMatch,
         header_matcher::HeaderMatchSpecifier,
         query_parameter_matcher::QueryParameterMatchSpecifier,
         redirect_action::{PathRewriteSpecifier, SchemeRewriteSpecifier},
@@ -34,6 +36,20 @@ pub(super) fn render(text: &mut String, configuration: &RouteConfiguration) {
         }
         edits(text, "request", &route.request_headers_to_add, &route.request_headers_to_remove);
         edits(text, "response", &route.response_headers_to_add, &route.response_headers_to_remove);
+        for (filter, config) in &route.typed_per_filter_config {
+            let config: FilterConfig = unpack(config).unwrap();
+            let cors: CorsPolicy = unpack(config.config.as_ref().unwrap()).unwrap();
+            let origins: Vec<_> = cors.allow_origin_string_match.iter().map(string).collect();
+            let _ = writeln!(
+                text,
+                "      {filter}, optional {}: origin {}",
+                config.is_optional,
+                origins.join(" or ")
+            );
+            let lists = [&cors.allow_methods, &cors.allow_headers, &cors.expose_headers];
+            let credentials = cors.allow_credentials.unwrap();
+            let _ = writeln!(text, "      {lists:?}, for {} s, credentials {credentials}", cors.max_age);
+        }
         extra(text, route.metadata.as_ref());
     }
 }
