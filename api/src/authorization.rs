@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     cidr::Cidr,
     http_attributes::HttpAttributes,
+    network_attributes::NetworkAttributes,
     policy::Mode,
     violation::{Violation, at_most},
 };
@@ -14,8 +15,6 @@ use crate::{
 pub const RULES_MAX: usize = 64;
 /// A rule names so many sources at most.
 pub const SOURCES_MAX: usize = 64;
-/// A rule names so many ports at most.
-pub const PORTS_MAX: usize = 64;
 /// A SPIFFE id has so many bytes at most (SPIFFE ID, 2.3).
 pub const SPIFFE_BYTES_MAX: usize = 2048;
 /// Name of a service account that stands for all of its namespace.
@@ -109,15 +108,6 @@ pub struct ServiceAccount {
     pub namespace: Option<String>,
 }
 
-/// Where something goes.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct NetworkAttributes {
-    /// Ports of the workload: any of these, at most 64.
-    pub ports: Vec<u16>,
-}
-
 impl Authorization {
     /// What stands in place of a policy that cannot be read: nobody may enter.
     pub fn nobody() -> Self {
@@ -143,17 +133,8 @@ impl Rule {
                 source.validate(&format!("{field}[{index}]"))?;
             }
         }
-        if let Some(NetworkAttributes { ports }) = &self.network_attributes {
-            let field = format!("{field}.networkAttributes.ports");
-            if ports.is_empty() {
-                let rule = "must not be empty; leave networkAttributes out for all ports";
-                return Err(Violation::new(field, rule));
-            }
-            at_most(&field, ports.len(), PORTS_MAX)?;
-            if let Some(index) = ports.iter().position(|port| *port == 0) {
-                let rule = "is 0; it must be within 1 to 65535";
-                return Err(Violation::new(format!("{field}[{index}]"), rule));
-            }
+        if let Some(network) = &self.network_attributes {
+            network.validate(&format!("{field}.networkAttributes"))?;
         }
         let http = self.http_attributes.as_ref();
         http.map_or(Ok(()), |http| http.validate(&format!("{field}.httpAttributes")))

@@ -29,6 +29,12 @@ pub fn circuit_breaker_policy() -> Value {
     )
 }
 
+/// Of `RateLimitPolicy`, short name `rlp`.
+pub fn rate_limit_policy() -> Value {
+    let mode = json!({ "name": "Mode", "type": "string", "jsonPath": ".spec.mode" });
+    definition("RateLimitPolicy", "ratelimitpolicies", "rlp", vec![mode], &schema::rate_limit_policy())
+}
+
 /// Of `RetryPolicy`, short name `rp`.
 pub fn retry_policy() -> Value {
     let attempts = json!({ "name": "Attempts", "type": "integer", "jsonPath": ".spec.attempts" });

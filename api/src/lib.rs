@@ -20,6 +20,7 @@ pub mod gateway;
 pub mod kubernetes;
 // What people demand of a service, or of a workload: policy kinds of `policy.weft.dev/v1alpha1`,
 pub mod authorization;
+pub mod rate_limit;
 pub mod retry;
 pub mod circuit_breaker;
 // what they are attached to,
@@ -27,6 +28,7 @@ pub mod policy;
 pub mod selector;
 // and what their rules speak of.
 pub mod http_attributes;
+pub mod network_attributes;
 pub mod path;
 pub mod cidr;
 pub mod violation;

@@ -18,6 +18,7 @@ use crate::{
     circuit_breaker::{CircuitBreaker, StatusRange},
     gateway,
     policy::{TargetRef, WorkloadRef},
+    rate_limit::RateLimit,
     retry::Retry,
     status::{ANCESTORS_MAX, MESSAGE_BYTES_MAX, PolicyStatus},
 };
@@ -39,6 +40,11 @@ pub fn circuit_breaker_policy() -> Value {
         target_refs(),
         rules::circuit_breaker(),
     )
+}
+
+/// The schema of the `spec` of a `RateLimitPolicy`.
+pub fn rate_limit_policy() -> Value {
+    policy::<RateLimit>("How many requests may enter workloads.", workload_refs(), rules::rate_limit())
 }
 
 /// The schema of the `spec` of a `RetryPolicy`.

@@ -25,6 +25,7 @@ use weft_api::{
     },
     names,
     policy::{Policy, WorkloadRef},
+    rate_limit::RateLimit,
     retry::Retry,
     workload::WorkloadSpec,
 };
@@ -35,7 +36,7 @@ use annotations::Annotations;
 use attach::Attachments;
 use pods::Pods;
 use routes::Attached;
-use select::Selections;
+use select::Selected;
 
 pub use pods::{PodPort, PodTarget, PodView};
 pub use protocol::Protocol;
@@ -77,12 +78,18 @@ pub struct ServiceView {
 pub struct WorkloadView {
     /// The workload.
     pub workload: Arc<Object<WorkloadSpec>>,
-    /// Who may enter.
-    pub authorizations: Authorizations,
+    /// What of it.
+    pub policies: Entering,
 }
 
-/// The authorization policies of one workload, by name. All of them count.
-pub type Authorizations = Vec<Arc<Object<Policy<Authorization, WorkloadRef>>>>;
+/// The policies about what enters one workload, each kind by name. All of them count.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Entering {
+    /// Who may enter.
+    pub authorizations: Vec<Arc<Object<Policy<Authorization, WorkloadRef>>>>,
+    /// How many requests.
+    pub rate_limits: Vec<Arc<Object<Policy<RateLimit, WorkloadRef>>>>,
+}
 
 /// What applies to one port of a service.
 #[derive(Clone, Debug, PartialEq)]
@@ -104,7 +111,7 @@ pub fn resolve(store: &Store) -> Resolved {
     let mut findings = references::check(store);
     let breakers = Attachments::of_circuit_breakers(store, &mut findings);
     let retries = Attachments::of_retries(store, &mut findings);
-    let authorizations = Selections::of_authorizations(store, &mut findings);
+    let policies = Selected::of(store, &mut findings);
     let mut addresses = addresses::assign(store, &mut findings);
     let pods = Pods::of(store, &mut findings);
     let slices = slices_by_service(store);
@@ -132,10 +139,10 @@ pub fn resolve(store: &Store) -> Resolved {
         };
         services.insert(name.clone(), view);
     }
-    let pods = pods.views(&services, &authorizations, &mut findings);
+    let pods = pods.views(&services, &policies, &mut findings);
     let workloads = store.workloads.iter().map(|(name, workload)| {
-        let authorizations = authorizations.for_workload(&workload.metadata);
-        (name.clone(), WorkloadView { workload: workload.clone(), authorizations })
+        let policies = policies.for_workload(&workload.metadata);
+        (name.clone(), WorkloadView { workload: workload.clone(), policies })
     });
     let workloads = workloads.collect();
     findings.sort();

@@ -12,6 +12,7 @@ use weft_api::{
     kubernetes::{EndpointSlice, Namespace, Pod, ServiceSpec},
     object::Metadata,
     policy::{Policy, WorkloadRef},
+    rate_limit::RateLimit,
     retry::Retry,
     workload::WorkloadSpec,
 };
@@ -40,6 +41,8 @@ pub struct Store {
     pub authorizations: Table<Policy<Authorization, WorkloadRef>>,
     /// `CircuitBreakerPolicy`.
     pub circuit_breakers: Table<Policy<CircuitBreaker>>,
+    /// `RateLimitPolicy`.
+    pub rate_limits: Table<Policy<RateLimit, WorkloadRef>>,
     /// `RetryPolicy`.
     pub retries: Table<Policy<Retry>>,
     /// `Workload`.
@@ -65,6 +68,8 @@ pub enum ObjectKind {
     AuthorizationPolicy,
     /// `CircuitBreakerPolicy` (policy.weft.dev/v1alpha1).
     CircuitBreakerPolicy,
+    /// `RateLimitPolicy` (policy.weft.dev/v1alpha1).
+    RateLimitPolicy,
     /// `RetryPolicy` (policy.weft.dev/v1alpha1).
     RetryPolicy,
     /// `Workload` (local.weft.dev/v1alpha1).
@@ -108,6 +113,8 @@ pub enum AnyObject {
     AuthorizationPolicy(Arc<Object<Policy<Authorization, WorkloadRef>>>),
     /// `CircuitBreakerPolicy`.
     CircuitBreakerPolicy(Arc<Object<Policy<CircuitBreaker>>>),
+    /// `RateLimitPolicy`.
+    RateLimitPolicy(Arc<Object<Policy<RateLimit, WorkloadRef>>>),
     /// `RetryPolicy`.
     RetryPolicy(Arc<Object<Policy<Retry>>>),
     /// `Workload`.
@@ -126,6 +133,7 @@ impl Store {
             AnyObject::GrpcRoute(object) => put(&mut self.grpc_routes, object),
             AnyObject::AuthorizationPolicy(object) => put(&mut self.authorizations, object),
             AnyObject::CircuitBreakerPolicy(object) => put(&mut self.circuit_breakers, object),
+            AnyObject::RateLimitPolicy(object) => put(&mut self.rate_limits, object),
             AnyObject::RetryPolicy(object) => put(&mut self.retries, object),
             AnyObject::Workload(object) => put(&mut self.workloads, object),
         }
@@ -151,6 +159,7 @@ impl Store {
             ObjectKind::GrpcRoute => self.grpc_routes.remove(&key.name).is_some(),
             ObjectKind::AuthorizationPolicy => self.authorizations.remove(&key.name).is_some(),
             ObjectKind::CircuitBreakerPolicy => self.circuit_breakers.remove(&key.name).is_some(),
+            ObjectKind::RateLimitPolicy => self.rate_limits.remove(&key.name).is_some(),
             ObjectKind::RetryPolicy => self.retries.remove(&key.name).is_some(),
             ObjectKind::Workload => self.workloads.remove(&key.name).is_some(),
         }
@@ -167,6 +176,7 @@ impl Store {
             ObjectKind::GrpcRoute => self.grpc_routes.contains_key(&key.name),
             ObjectKind::AuthorizationPolicy => self.authorizations.contains_key(&key.name),
             ObjectKind::CircuitBreakerPolicy => self.circuit_breakers.contains_key(&key.name),
+            ObjectKind::RateLimitPolicy => self.rate_limits.contains_key(&key.name),
             ObjectKind::RetryPolicy => self.retries.contains_key(&key.name),
             ObjectKind::Workload => self.workloads.contains_key(&key.name),
         }
@@ -183,6 +193,7 @@ impl Store {
             ObjectKind::GrpcRoute => self.grpc_routes.keys().cloned().collect(),
             ObjectKind::AuthorizationPolicy => self.authorizations.keys().cloned().collect(),
             ObjectKind::CircuitBreakerPolicy => self.circuit_breakers.keys().cloned().collect(),
+            ObjectKind::RateLimitPolicy => self.rate_limits.keys().cloned().collect(),
             ObjectKind::RetryPolicy => self.retries.keys().cloned().collect(),
             ObjectKind::Workload => self.workloads.keys().cloned().collect(),
         }
@@ -210,6 +221,7 @@ impl AnyObject {
             AnyObject::GrpcRoute(object) => &object.metadata,
             AnyObject::AuthorizationPolicy(object) => &object.metadata,
             AnyObject::CircuitBreakerPolicy(object) => &object.metadata,
+            AnyObject::RateLimitPolicy(object) => &object.metadata,
             AnyObject::RetryPolicy(object) => &object.metadata,
             AnyObject::Workload(object) => &object.metadata,
         }
@@ -226,6 +238,7 @@ impl AnyObject {
             AnyObject::GrpcRoute(_) => ObjectKind::GrpcRoute,
             AnyObject::AuthorizationPolicy(_) => ObjectKind::AuthorizationPolicy,
             AnyObject::CircuitBreakerPolicy(_) => ObjectKind::CircuitBreakerPolicy,
+            AnyObject::RateLimitPolicy(_) => ObjectKind::RateLimitPolicy,
             AnyObject::RetryPolicy(_) => ObjectKind::RetryPolicy,
             AnyObject::Workload(_) => ObjectKind::Workload,
         }
@@ -239,7 +252,7 @@ impl AnyObject {
 
 impl ObjectKind {
     /// Every kind that is read.
-    pub const ALL: [ObjectKind; 10] = [
+    pub const ALL: [ObjectKind; 11] = [
         ObjectKind::Service,
         ObjectKind::EndpointSlice,
         ObjectKind::Pod,
@@ -248,6 +261,7 @@ impl ObjectKind {
         ObjectKind::GrpcRoute,
         ObjectKind::AuthorizationPolicy,
         ObjectKind::CircuitBreakerPolicy,
+        ObjectKind::RateLimitPolicy,
         ObjectKind::RetryPolicy,
         ObjectKind::Workload,
     ];
@@ -263,6 +277,7 @@ impl ObjectKind {
             ObjectKind::GrpcRoute => "GRPCRoute",
             ObjectKind::AuthorizationPolicy => "AuthorizationPolicy",
             ObjectKind::CircuitBreakerPolicy => "CircuitBreakerPolicy",
+            ObjectKind::RateLimitPolicy => "RateLimitPolicy",
             ObjectKind::RetryPolicy => "RetryPolicy",
             ObjectKind::Workload => "Workload",
         }
@@ -276,9 +291,10 @@ impl ObjectKind {
             }
             ObjectKind::EndpointSlice => weft_api::kubernetes::DISCOVERY_API_VERSION,
             ObjectKind::HttpRoute | ObjectKind::GrpcRoute => weft_api::gateway::API_VERSION,
-            ObjectKind::AuthorizationPolicy | ObjectKind::CircuitBreakerPolicy | ObjectKind::RetryPolicy => {
-                weft_api::names::POLICY_API_VERSION
-            }
+            ObjectKind::AuthorizationPolicy
+            | ObjectKind::CircuitBreakerPolicy
+            | ObjectKind::RateLimitPolicy
+            | ObjectKind::RetryPolicy => weft_api::names::POLICY_API_VERSION,
             ObjectKind::Workload => weft_api::names::LOCAL_API_VERSION,
         }
     }
@@ -288,6 +304,7 @@ impl ObjectKind {
         match self {
             ObjectKind::AuthorizationPolicy => Some("authorizationpolicies"),
             ObjectKind::CircuitBreakerPolicy => Some("circuitbreakerpolicies"),
+            ObjectKind::RateLimitPolicy => Some("ratelimitpolicies"),
             ObjectKind::RetryPolicy => Some("retrypolicies"),
             _ => None,
         }

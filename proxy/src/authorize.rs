@@ -160,7 +160,7 @@ impl List {
 
 impl Condition {
     /// Whether it holds; `None` if that cannot be known.
-    fn holds(&self, entrant: &Entrant, asked: Option<Asked<'_>>) -> Option<bool> {
+    pub fn holds(&self, entrant: &Entrant, asked: Option<Asked<'_>>) -> Option<bool> {
         match self {
             Self::Always => Some(true),
             // One that does not hold decides, whatever is not known of the others; and the other way round.

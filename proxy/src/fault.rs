@@ -44,6 +44,11 @@ pub enum Fault {
     Denied,
     /// The path means different things to different servers, where a policy decides by it.
     PathRefused,
+    /// A limit of a policy has no token, and will not for so much longer.
+    RateLimited {
+        /// Time until it has one.
+        retry_after: Duration,
+    },
     /// The request is not one that a proxy may forward.
     BadRequest,
     /// CONNECT and TRACE are not forwarded.
@@ -77,7 +82,7 @@ pub enum Blame {
 
 impl Fault {
     /// Every fault, for tables and tests.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self::NotConfigured,
         Self::UnknownDestination,
         Self::NoRoute,
@@ -94,6 +99,7 @@ impl Fault {
         Self::PlaintextRefused,
         Self::Denied,
         Self::PathRefused,
+        Self::RateLimited { retry_after: Duration::ZERO },
         Self::BadRequest,
         Self::MethodRefused,
         Self::ClientCancelled,
@@ -190,6 +196,12 @@ impl Fault {
                 Downstream,
                 "a policy decides by the path, and this one means different things to different servers",
             ),
+            Self::RateLimited { .. } => (
+                "rate_limited",
+                429,
+                Downstream,
+                "more requests came than a RateLimitPolicy of the workload lets in; send fewer",
+            ),
             Self::BadRequest => {
                 ("bad_request", 400, Downstream, "the request is malformed, and nothing was forwarded")
             }
@@ -249,6 +261,7 @@ impl Fault {
     const fn grpc_code(self) -> Option<tonic::Code> {
         match self {
             Self::Denied => Some(tonic::Code::PermissionDenied),
+            Self::RateLimited { .. } => Some(tonic::Code::ResourceExhausted),
             _ => None,
         }
     }
@@ -278,7 +291,7 @@ impl Fault {
         let headers = response.headers_mut();
         headers.insert(names::HEADER_FAULT, HeaderValue::from_static(self.flag()));
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
-        if let Self::BreakerOpen { retry_after } = self {
+        if let Self::BreakerOpen { retry_after } | Self::RateLimited { retry_after } = self {
             // Retry-After has whole seconds (RFC 9110, 10.2.3): rounded up, so that nobody is early.
             let seconds = retry_after.as_millis().div_ceil(1000).max(1);
             let value = HeaderValue::from_str(&seconds.to_string()).expect("digits are a valid header value");

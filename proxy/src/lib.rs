@@ -38,6 +38,7 @@ mod setback;
 mod expose;
 mod demand;
 mod snapshot;
+mod rate_limit;
 mod authorize;
 mod tcp;
 mod detect;

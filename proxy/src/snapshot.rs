@@ -8,7 +8,10 @@ use std::{
 use arc_swap::ArcSwap;
 use tokio::sync::watch;
 
-use crate::{authorize::Authorization, cluster::Cluster, guard::Guard, http::serve::Version, route::Table};
+use crate::{
+    authorize::Authorization, cluster::Cluster, guard::Guard, http::serve::Version, rate_limit::RateLimits,
+    route::Table,
+};
 
 /// What stands now.
 #[derive(Default)]
@@ -103,6 +106,8 @@ pub struct HttpPort {
     pub probes: Vec<String>,
     /// Who may enter; `None` = whoever is let in so far.
     pub authorization: Option<Arc<Authorization>>,
+    /// How many requests; `None` = any number.
+    pub rate_limits: Option<Arc<RateLimits>>,
 }
 
 /// How opaque bytes enter.
@@ -121,6 +126,11 @@ impl Port {
             (Some(http), _) => http.authorization.as_deref(),
             (None, opaque) => opaque.as_ref()?.authorization.as_deref(),
         }
+    }
+
+    /// How many requests may enter.
+    pub fn rate_limits(&self) -> Option<&RateLimits> {
+        self.http.as_ref()?.rate_limits.as_deref()
     }
 
     /// Who may send bytes that nobody looks at. Where none are taken any more, by the rules for requests.

@@ -12,8 +12,8 @@ use weft_identity::tls::Credentials;
 use weft_runtime::{Shutdown, Tasks};
 
 use crate::{
-    app::Apps, breaker::Limits, demand::Demands, setback::Setbacks, snapshot::Snapshots, tcp::Scratch,
-    telemetry::Telemetry, upstream::Pools,
+    app::Apps, breaker::Limits, demand::Demands, rate_limit::Buckets, setback::Setbacks, snapshot::Snapshots,
+    tcp::Scratch, telemetry::Telemetry, upstream::Pools,
 };
 
 /// How often a worker looks whether it got the processor in time.
@@ -31,6 +31,8 @@ pub struct Shared {
     pub demands: Arc<Demands>,
     /// Bounds on what is under way to the local application.
     pub app_limits: Limits,
+    /// What is left of the limits on requests to it.
+    pub rate_buckets: Buckets,
     /// Metrics and log.
     pub telemetry: Telemetry,
     /// What failed for good on its way out.
@@ -115,6 +117,7 @@ impl Worker {
             snapshots: Arc::default(),
             demands: Arc::default(),
             app_limits: crate::app::limits(),
+            rate_buckets: Buckets::new(Instant::now()),
             telemetry: Telemetry::new(1, log),
             setbacks: Setbacks::new(Instant::now()),
             credentials,

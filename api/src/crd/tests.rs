@@ -5,7 +5,7 @@ use super::*;
 #[test]
 fn the_chart_holds_what_the_types_say() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../charts/weft-crds/templates");
-    let definitions = [authorization_policy(), circuit_breaker_policy(), retry_policy()];
+    let definitions = [authorization_policy(), circuit_breaker_policy(), rate_limit_policy(), retry_policy()];
     for definition in &definitions {
         let plural = definition["spec"]["names"]["plural"].as_str().unwrap();
         let file = folder.join(format!("{plural}.yaml"));

@@ -3,9 +3,11 @@
 use serde_json::{Value, json};
 
 use crate::{
-    authorization::{PORTS_MAX, RULES_MAX, SOURCES_MAX, SPIFFE_BYTES_MAX},
+    authorization::{RULES_MAX, SOURCES_MAX, SPIFFE_BYTES_MAX},
     circuit_breaker::{FALLBACK_BODY_BYTES_MAX, STATUSES_MAX},
     http_attributes::{METHODS_MAX, PATH_BYTES_MAX, PATHS_MAX},
+    network_attributes::PORTS_MAX,
+    rate_limit::{LIMITS_MAX, REQUESTS_MAX},
     selector::{EXPRESSIONS_MAX, VALUES_MAX},
 };
 
@@ -172,11 +174,35 @@ pub(super) fn authorization() -> Vec<(String, Rule)> {
         ("[].spiffe", Rule::Characters(SPIFFE_BYTES_MAX)),
     ];
     let sources = sources.map(|(field, rule)| (format!("rules[].sources{field}"), rule));
-    let ports = [("", Rule::Entries(1, PORTS_MAX)), ("[]", Rule::Whole(1, 65535))];
-    let ports = ports.map(|(field, rule)| (format!("rules[].networkAttributes.ports{field}"), rule));
-    let http = http_attributes().map(|(field, rule)| (format!("rules[].httpAttributes{field}"), rule));
     let own = [("rules".to_owned(), Rule::Entries(0, RULES_MAX))];
-    own.into_iter().chain(sources).chain(ports).chain(http).collect()
+    own.into_iter().chain(sources).chain(attributes("rules[]")).collect()
+}
+
+/// The demands on a `RateLimitPolicy`, by paths below `spec`.
+pub(super) fn rate_limit() -> Vec<(String, Rule)> {
+    let own = [
+        ("", Rule::Entries(1, LIMITS_MAX)),
+        ("[].requests", Rule::Whole(1, REQUESTS_MAX)),
+        ("[].burst", Rule::Whole(1, REQUESTS_MAX)),
+        (
+            "[].per",
+            Rule::Cel {
+                rule: "duration(self) >= duration('1s') && duration(self) <= duration('1h')",
+                message: "must be within 1s to 1h",
+                blamed: "",
+            },
+        ),
+    ];
+    let own = own.map(|(field, rule)| (format!("limits{field}"), rule));
+    own.into_iter().chain(attributes("limits[]")).collect()
+}
+
+/// The demands on what a rule at `path` says of the traffic that it is about.
+fn attributes(path: &str) -> impl Iterator<Item = (String, Rule)> {
+    let ports = [("", Rule::Entries(1, PORTS_MAX)), ("[]", Rule::Whole(1, 65535))];
+    let ports = ports.map(|(field, rule)| (format!("{path}.networkAttributes.ports{field}"), rule));
+    let http = http_attributes().map(|(field, rule)| (format!("{path}.httpAttributes{field}"), rule));
+    ports.into_iter().chain(http)
 }
 
 fn http_attributes() -> [(&'static str, Rule); 7] {

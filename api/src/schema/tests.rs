@@ -1,5 +1,6 @@
 mod authorization;
 mod pages;
+mod rate_limit;
 mod server;
 
 use std::{env, fs, path::Path};
@@ -322,6 +323,7 @@ fn the_files_are_structural_and_fresh() {
     let schemas = [
         ("authorization-policy", authorization_policy()),
         ("circuit-breaker-policy", circuit_breaker_policy()),
+        ("rate-limit-policy", rate_limit_policy()),
         ("retry-policy", retry_policy()),
     ];
     for (name, schema) in schemas {

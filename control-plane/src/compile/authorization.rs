@@ -28,7 +28,7 @@ use weft_xds::{
     route::{HeaderMatcher, header_matcher::HeaderMatchSpecifier},
 };
 
-use crate::{resolve::Authorizations, store::ObjectName};
+use crate::{resolve::Entering, store::ObjectName};
 
 /// Names under which Envoy knows its filters.
 const HTTP_FILTER: &str = "envoy.filters.http.rbac";
@@ -57,8 +57,8 @@ struct Lists {
 }
 
 impl Filters {
-    /// Of all `policies` that select a workload.
-    pub(super) fn of(policies: &Authorizations, trust_domain: &TrustDomain) -> Self {
+    /// Of all `policies` of a workload.
+    pub(super) fn of(policies: &Entering, trust_domain: &TrustDomain) -> Self {
         let lists = |traffic| {
             let compiler = Compiler { policies, trust_domain, traffic };
             [compiler.denials(), compiler.allowances()]
@@ -89,7 +89,7 @@ fn network_filter(Lists { rules, shadow_rules }: Lists) -> Filter {
 }
 
 struct Compiler<'a> {
-    policies: &'a Authorizations,
+    policies: &'a Entering,
     trust_domain: &'a TrustDomain,
     traffic: Traffic,
 }
@@ -114,8 +114,11 @@ impl Compiler<'_> {
     }
 
     fn settings(&self, action: Action) -> impl Iterator<Item = (ObjectName, &Authorization)> {
-        let all =
-            self.policies.iter().map(|policy| (ObjectName::of(&policy.metadata), &policy.spec.settings));
+        let all = self
+            .policies
+            .authorizations
+            .iter()
+            .map(|policy| (ObjectName::of(&policy.metadata), &policy.spec.settings));
         all.filter(move |(_, settings)| settings.action == action)
     }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use serde::Serialize;
-use weft_api::{names, workload::Mtls};
+use weft_api::{names, rate_limit::RateLimit, workload::Mtls};
 use weft_identity::TrustDomain;
 use weft_xds::{
     Kind,
@@ -22,7 +22,10 @@ use super::{
     authorization::Filters,
     listener::{aggregated, bytes},
 };
-use crate::resolve::{PodView, Protocol, WorkloadView};
+use crate::{
+    resolve::{Entering, PodView, Protocol, WorkloadView},
+    store::ObjectName,
+};
 
 /// Name under which Envoy knows TLS.
 const TLS_SOCKET: &str = "envoy.transport_sockets.tls";
@@ -32,9 +35,37 @@ const HTTP_FILTER: &str = "envoy.filters.network.http_connection_manager";
 /// Protocols, as `application_protocols` names them, that go to the chain for requests where others are possible.
 const REQUESTS: [&str; 2] = ["http/1.1", "h2c"];
 
+/// What the fields of a filter chain that others know cannot say.
 #[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
 struct Extra<'a> {
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     probes: &'a BTreeSet<String>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    rate_limits: &'a [Limits<'a>],
+}
+
+/// A RateLimitPolicy under its name.
+#[derive(Serialize)]
+struct Limits<'a> {
+    policy: String,
+    spec: &'a RateLimit,
+}
+
+/// What is said of every way into a workload.
+struct Common<'a> {
+    authorization: Filters,
+    rate_limits: Vec<Limits<'a>>,
+}
+
+impl<'a> Common<'a> {
+    fn of(policies: &'a Entering, trust_domain: &TrustDomain) -> Self {
+        let limits = policies.rate_limits.iter().map(|policy| Limits {
+            policy: ObjectName::of(&policy.metadata).to_string(),
+            spec: &policy.spec.settings,
+        });
+        Self { authorization: Filters::of(policies, trust_domain), rate_limits: limits.collect() }
+    }
 }
 
 /// A port, and how it is entered.
@@ -59,7 +90,7 @@ pub(super) fn of_workload(view: &WorkloadView, trust_domain: &TrustDomain) -> Dr
         mtls: inbound.mtls,
         probes: &none,
     });
-    draft(ways, &Filters::of(&view.authorizations, trust_domain))
+    draft(ways, &Common::of(&view.policies, trust_domain))
 }
 
 /// Of a pod. `mtls` counts where neither the pod nor its namespace says anything.
@@ -73,29 +104,31 @@ pub(super) fn of_pod(pod: &PodView, mtls: Mtls, trust_domain: &TrustDomain) -> D
         probes: &port.probes,
     });
     let ways = known.chain([Way { port: None, protocol: Protocol::Detected, mtls, probes: &none }]);
-    draft(ways, &Filters::of(&pod.authorizations, trust_domain))
+    draft(ways, &Common::of(&pod.policies, trust_domain))
 }
 
-fn draft<'a>(ways: impl Iterator<Item = Way<'a>>, authorization: &Filters) -> Draft {
+fn draft<'a>(ways: impl Iterator<Item = Way<'a>>, common: &Common) -> Draft {
     let name = names::RESOURCE_INBOUND.to_owned();
-    let filter_chains = ways.flat_map(|way| chains(&way, authorization)).collect();
+    let filter_chains = ways.flat_map(|way| chains(&way, common)).collect();
     let listener = Listener { name: name.clone(), filter_chains, ..Listener::default() };
     Draft::new(Kind::Listener, name, &listener)
 }
 
 /// For requests and for other bytes, as far as both are possible: by mTLS, and by plaintext if that is taken.
-fn chains(way: &Way, authorization: &Filters) -> Vec<FilterChain> {
+fn chains(way: &Way, common: &Common) -> Vec<FilterChain> {
     let stat_prefix = match way.port {
         Some(port) => format!("{}:{port}", names::RESOURCE_INBOUND),
         None => names::RESOURCE_INBOUND.to_owned(),
     };
     let requests =
-        way.protocol.may_be_http().then(|| vec![requests(way.protocol, &stat_prefix, authorization)]);
+        way.protocol.may_be_http().then(|| vec![requests(way.protocol, &stat_prefix, &common.authorization)]);
     let bytes = way.protocol.may_be_opaque().then(|| {
         let last = bytes(&stat_prefix, names::RESOURCE_INBOUND);
-        authorization.bytes.iter().cloned().chain([last]).collect::<Vec<_>>()
+        common.authorization.bytes.iter().cloned().chain([last]).collect::<Vec<_>>()
     });
     let told_apart = if bytes.is_some() { REQUESTS.map(str::to_owned).to_vec() } else { Vec::new() };
+    let extra = Extra { probes: way.probes, rate_limits: &common.rate_limits };
+    let is_extra = !extra.probes.is_empty() || !extra.rate_limits.is_empty();
     let chain = |for_requests: bool, filters: Vec<Filter>, mtls: bool| FilterChain {
         filter_chain_match: Some(FilterChainMatch {
             destination_port: way.port.map(u32::from),
@@ -103,9 +136,8 @@ fn chains(way: &Way, authorization: &Filters) -> Vec<FilterChain> {
             ..FilterChainMatch::default()
         }),
         filters,
-        metadata: (mtls && for_requests && !way.probes.is_empty()).then(|| {
-            metadata::write(&Extra { probes: way.probes }).expect("an object of texts has no numbers")
-        }),
+        metadata: (mtls && for_requests && is_extra)
+            .then(|| metadata::write(&extra).expect("an object of texts and whole numbers of 32 bits")),
         transport_socket: mtls.then(mutual_tls),
         ..FilterChain::default()
     };

@@ -8,7 +8,6 @@ use std::{
 
 use weft_api::{
     Object,
-    authorization::Authorization,
     kubernetes::{Container, EndpointSlice, Pod, Probe, Scheme, ServicePort, ServiceSpec, Transport},
     names,
     ports::Ports,
@@ -16,7 +15,7 @@ use weft_api::{
 };
 
 use super::{
-    Authorizations, ServiceView, annotations::Annotations, protocol::Protocol, references, select::Selections,
+    Entering, ServiceView, annotations::Annotations, protocol::Protocol, references, select::Selected,
 };
 use crate::store::{Finding, ObjectKind, ObjectName, Reason, Store};
 
@@ -34,8 +33,8 @@ pub struct PodView {
     pub addresses: Vec<IpAddr>,
     /// Whether it takes plaintext; `None` as the mesh has it.
     pub mtls: Option<Mtls>,
-    /// Who may enter.
-    pub authorizations: Authorizations,
+    /// What applies to whatever enters it.
+    pub policies: Entering,
     /// Ports of which something is known. What is spoken on all others, their first bytes say.
     pub ports: BTreeMap<u16, PodPort>,
 }
@@ -145,19 +144,19 @@ impl Pods {
         named(slice).any(|name| self.by_name.get(&name).is_some_and(|facts| facts.opaque.contains(port)))
     }
 
-    /// The pods of the mesh, with what `services` say of their ports and who may enter.
+    /// The pods of the mesh, with what `services` say of their ports and `policies` of what enters.
     pub(super) fn views(
         self,
         services: &BTreeMap<ObjectName, ServiceView>,
-        authorizations: &Selections<Authorization>,
+        policies: &Selected<'_>,
         findings: &mut Vec<Finding>,
     ) -> BTreeMap<ObjectName, PodView> {
         let mut led = protocols(services);
         let meshed = self.by_name.into_iter().filter(|(_, facts)| facts.target.meshed);
         meshed
             .map(|(name, facts)| {
-                let authorizations = authorizations.for_workload(&facts.pod.metadata);
-                let view = view(facts, led.remove(&name).unwrap_or_default(), authorizations, findings);
+                let policies = policies.for_workload(&facts.pod.metadata);
+                let view = view(facts, led.remove(&name).unwrap_or_default(), policies, findings);
                 (name, view)
             })
             .collect()
@@ -213,7 +212,7 @@ fn protocols(services: &BTreeMap<ObjectName, ServiceView>) -> BTreeMap<ObjectNam
 fn view(
     facts: Facts,
     led: BTreeMap<u16, Protocol>,
-    authorizations: Authorizations,
+    policies: Entering,
     findings: &mut Vec<Finding>,
 ) -> PodView {
     let Facts { pod, target, opaque, mtls } = facts;
@@ -255,7 +254,7 @@ fn view(
             port.protocol = Protocol::Opaque;
         }
     }
-    PodView { target, addresses: pod.spec.addresses().collect(), mtls, authorizations, ports }
+    PodView { target, addresses: pod.spec.addresses().collect(), mtls, policies, ports }
 }
 
 /// The port and the path by which the kubelet asks, if a sidecar can let it in by these. A probe with TLS cannot be

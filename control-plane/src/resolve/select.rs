@@ -7,19 +7,49 @@ use weft_api::{
     authorization::Authorization,
     object::Metadata,
     policy::{Policy, WorkloadRef},
+    rate_limit::RateLimit,
 };
 
-use super::flaw::Flaw;
+use super::{Entering, flaw::Flaw};
 use crate::store::{Finding, ObjectKey, ObjectKind, ObjectName, Reason, Store, Table};
 
-/// The policies of one kind, to be asked which of them are for a workload.
-pub(super) struct Selections<'a, P> {
+/// The policies of all such kinds, to be asked which of them are for a workload.
+pub(super) struct Selected<'a> {
+    authorizations: Selections<'a, Authorization>,
+    rate_limits: Selections<'a, RateLimit>,
+}
+
+impl<'a> Selected<'a> {
+    pub(super) fn of(store: &'a Store, findings: &mut Vec<Finding>) -> Self {
+        Self {
+            authorizations: Selections::of_authorizations(store, findings),
+            rate_limits: Selections::of_rate_limits(store, findings),
+        }
+    }
+
+    /// Those that are for a pod, or a workload that stands for one.
+    pub(super) fn for_workload(&self, workload: &Metadata) -> Entering {
+        Entering {
+            authorizations: self.authorizations.for_workload(workload),
+            rate_limits: self.rate_limits.for_workload(workload),
+        }
+    }
+}
+
+/// The policies of one kind.
+struct Selections<'a, P> {
     policies: &'a Table<Policy<P, WorkloadRef>>,
 }
 
 impl<'a> Selections<'a, Authorization> {
-    pub(super) fn of_authorizations(store: &'a Store, findings: &mut Vec<Finding>) -> Self {
+    fn of_authorizations(store: &'a Store, findings: &mut Vec<Finding>) -> Self {
         Self::select(store, &store.authorizations, ObjectKind::AuthorizationPolicy, findings)
+    }
+}
+
+impl<'a> Selections<'a, RateLimit> {
+    fn of_rate_limits(store: &'a Store, findings: &mut Vec<Finding>) -> Self {
+        Self::select(store, &store.rate_limits, ObjectKind::RateLimitPolicy, findings)
     }
 }
 
@@ -40,8 +70,8 @@ impl<'a, P> Selections<'a, P> {
         Self { policies }
     }
 
-    /// Those that are for a pod, or a workload that stands for one, in the order of their names.
-    pub(super) fn for_workload(&self, workload: &Metadata) -> Vec<Arc<Object<Policy<P, WorkloadRef>>>> {
+    /// Those that are for a workload, in the order of their names.
+    fn for_workload(&self, workload: &Metadata) -> Vec<Arc<Object<Policy<P, WorkloadRef>>>> {
         let selects =
             |policy: &Policy<P, WorkloadRef>| policy.target_refs.iter().any(|target| is_of(target, workload));
         // Names sort by namespace first, so those of one stand together.

@@ -193,6 +193,9 @@ fn object(kind: ObjectKind, metadata: Metadata, node: &Node, author: Author) -> 
         ObjectKind::CircuitBreakerPolicy => {
             AnyObject::CircuitBreakerPolicy(Arc::new(Object { metadata, spec: policy(spec)? }))
         }
+        ObjectKind::RateLimitPolicy => {
+            AnyObject::RateLimitPolicy(Arc::new(Object { metadata, spec: policy(spec)? }))
+        }
         ObjectKind::RetryPolicy => AnyObject::RetryPolicy(Arc::new(Object { metadata, spec: policy(spec)? })),
         ObjectKind::EndpointSlice | ObjectKind::Pod | ObjectKind::Namespace => {
             unreachable!("returned above, since they are more or less than a spec")

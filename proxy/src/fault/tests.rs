@@ -13,10 +13,12 @@ fn every_fault_has_a_flag_of_its_own_and_a_valid_status() {
 }
 
 #[test]
-fn an_open_breaker_says_when_to_come_back_rounded_up() {
+fn what_ends_by_itself_says_when_to_come_back_rounded_up() {
     for (ms, seconds) in [(0, "1"), (1, "1"), (1000, "1"), (1001, "2"), (60_000, "60")] {
-        let fault = Fault::BreakerOpen { retry_after: Duration::from_millis(ms) };
-        assert_eq!(fault.response().headers()[header::RETRY_AFTER], seconds, "{ms} ms");
+        let retry_after = Duration::from_millis(ms);
+        for fault in [Fault::BreakerOpen { retry_after }, Fault::RateLimited { retry_after }] {
+            assert_eq!(fault.response().headers()[header::RETRY_AFTER], seconds, "{ms} ms");
+        }
     }
 }
 

@@ -7,10 +7,11 @@ use weft_api::path::canonical;
 
 use super::way;
 use crate::{
-    authorize::{Asked, Entrant, Refusal, Verdict},
+    authorize::{Asked, Authorization, Entrant, Refusal, Verdict},
     connection::Connection,
     exchange::Exchange,
     fault::Fault,
+    rate_limit::{self, RateLimits},
     snapshot::Port,
     telemetry::refusals::{Effect, Kind},
     worker::Worker,
@@ -24,34 +25,75 @@ pub(super) fn request(
     exchange: &mut Exchange,
     request: &mut Parts,
 ) -> Result<(), Fault> {
-    let Some(authorization) = port.authorization_of_requests() else { return Ok(()) };
+    let (authorization, limits) = (port.authorization_of_requests(), port.rate_limits());
+    if authorization.is_none() && limits.is_none() {
+        return Ok(());
+    }
     // The kubelet has no identity, and must know how the application is whoever else may.
     if entrant.identity.is_none() && way::is_probe(port, request) {
         return Ok(());
     }
     let path = canonical(request.uri.path());
-    if path.is_err() && authorization.decides_by_path() {
+    let decides_by_path = authorization.is_some_and(Authorization::decides_by_path);
+    if path.is_err() && decides_by_path {
         return Err(Fault::PathRefused);
     }
     let asked = Asked { method: &request.method, path: path.as_deref().ok() };
+    if let Some(authorization) = authorization {
+        authorize(worker, entrant, authorization, asked, exchange)?;
+    }
+    if let Some(limits) = limits {
+        limit(worker, entrant, limits, asked, exchange)?;
+    }
+    if let (Ok(Cow::Owned(resolved)), true) = (path, decides_by_path) {
+        request.uri = with_path(&request.uri, &resolved)?;
+    }
+    Ok(())
+}
+
+fn authorize(
+    worker: &Worker,
+    entrant: &Entrant,
+    authorization: &Authorization,
+    asked: Asked<'_>,
+    exchange: &mut Exchange,
+) -> Result<(), Fault> {
     match authorization.decide(entrant, Some(asked)) {
-        Verdict::Allowed => {}
+        Verdict::Allowed => Ok(()),
         Verdict::Audited(refusal) => {
             count(worker, refusal, Effect::Audited);
             exchange.audit = Some(Arc::clone(&refusal.words));
+            Ok(())
         }
         Verdict::Denied(refusal) => {
             count(worker, refusal, Effect::Enforced);
             exchange.words = Some(Arc::clone(&refusal.words));
-            return Err(Fault::Denied);
+            Err(Fault::Denied)
         }
     }
-    match path {
-        Ok(Cow::Owned(resolved)) if authorization.decides_by_path() => {
-            request.uri = with_path(&request.uri, &resolved)?;
+}
+
+fn limit(
+    worker: &Worker,
+    entrant: &Entrant,
+    limits: &RateLimits,
+    asked: Asked<'_>,
+    exchange: &mut Exchange,
+) -> Result<(), Fault> {
+    let count = |policy, effect| worker.shared.telemetry.refusals.count(Kind::RateLimit, policy, effect);
+    match limits.take(&worker.shared.rate_buckets, entrant, asked, exchange.started()) {
+        rate_limit::Verdict::Taken => Ok(()),
+        rate_limit::Verdict::Audited(limit) => {
+            count(&limit.policy, Effect::Audited);
+            // Who would have been denied would not have come to this.
+            exchange.audit.get_or_insert_with(|| Arc::clone(&limit.words));
             Ok(())
         }
-        _ => Ok(()),
+        rate_limit::Verdict::Limited(limit, retry_after) => {
+            count(&limit.policy, Effect::Enforced);
+            exchange.words = Some(Arc::clone(&limit.words));
+            Err(Fault::RateLimited { retry_after })
+        }
     }
 }
 

@@ -98,6 +98,7 @@ fn port(http: Option<bool>, opaque: Option<bool>) -> Port {
         version: Version::Http1,
         probes: Vec::new(),
         authorization: None,
+        rate_limits: None,
     });
     Port { http, opaque: opaque.map(|plaintext| OpaquePort { plaintext, authorization: None }) }
 }

@@ -7,7 +7,7 @@ use std::{
 
 use prost::Name;
 use serde::Deserialize;
-use weft_api::names;
+use weft_api::{names, rate_limit::RateLimit};
 use weft_xds::{
     http_connection_manager::{HttpConnectionManager, http_connection_manager},
     listener::{Filter, FilterChain, Listener as ListenerMessage, filter},
@@ -20,6 +20,7 @@ use super::{Listener, rbac};
 use crate::{
     authorize::Authorization,
     http::serve::Version,
+    rate_limit::RateLimits,
     snapshot::{HttpPort, OpaquePort, Port, Ports},
 };
 
@@ -33,9 +34,16 @@ pub struct ServiceSpec {
 }
 
 #[derive(Default, Deserialize)]
-#[serde(default)]
+#[serde(rename_all = "camelCase", default)]
 struct ChainMetadata {
     probes: Vec<String>,
+    rate_limits: Vec<PolicyMetadata>,
+}
+
+#[derive(Deserialize)]
+struct PolicyMetadata {
+    policy: String,
+    spec: RateLimit,
 }
 
 /// What the last filter of a chain does with a connection.
@@ -215,7 +223,7 @@ fn http(
     plaintext: bool,
     authorization: Option<Arc<Authorization>>,
 ) -> Result<HttpPort, String> {
-    let ChainMetadata { probes } =
+    let ChainMetadata { probes, rate_limits } =
         metadata::read(chain.metadata.as_ref()).map_err(|error| error.to_string())?.unwrap_or_default();
     if let Some(path) = probes.iter().find(|path| !path.starts_with('/')) {
         return Err(format!("probes: `{path}` is no path"));
@@ -224,5 +232,15 @@ fn http(
         http_connection_manager::CodecType::Http2 => Version::Http2,
         _ => Version::Http1,
     };
-    Ok(HttpPort { plaintext, version, probes, authorization })
+    let rate_limits = limits(&rate_limits)?.map(Arc::new);
+    Ok(HttpPort { plaintext, version, probes, authorization, rate_limits })
+}
+
+fn limits(policies: &[PolicyMetadata]) -> Result<Option<RateLimits>, String> {
+    for PolicyMetadata { policy, spec } in policies {
+        spec.validate().map_err(|violation| format!("rateLimits `{policy}`: {violation}"))?;
+    }
+    let limits = RateLimits::new(policies.iter().map(|one| (one.policy.as_str(), &one.spec)));
+    let limits = limits.map_err(|reason| format!("rateLimits {reason}"))?;
+    Ok((!policies.is_empty()).then_some(limits))
 }

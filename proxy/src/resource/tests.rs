@@ -136,6 +136,45 @@ fn probes_stand_on_the_chain_with_mtls() {
 }
 
 #[test]
+fn rate_limits_stand_on_the_chain_with_mtls_and_must_be_possible() {
+    let limits = |requests: u32| FilterChain {
+        metadata: Some(weft(
+            &json!({"rateLimits": [{"policy": "shop/calm", "spec": {"limits": [{"requests": requests}]}}]}),
+        )),
+        ..chain(1, Some(true))
+    };
+    let ports = inbound_of(vec![limits(1), chain(1, None)]).unwrap();
+    assert!(ports.get(1).unwrap().rate_limits().is_some());
+    assert!(inbound_of(vec![chain(1, Some(true))]).unwrap().get(1).unwrap().rate_limits().is_none());
+    let error = inbound_of(vec![limits(0)]).unwrap_err();
+    assert!(error.contains("rateLimits `shop/calm`: limits[0].requests"), "{error}");
+}
+
+/// `chain` with an RBAC filter that denies everything.
+fn guarded(chain: FilterChain) -> FilterChain {
+    use weft_xds::{network_rbac, packed::pack, rbac::Rbac};
+    let rules = Some(Rbac { action: weft_xds::rbac::rbac::Action::Allow.into(), ..Rbac::default() });
+    let rbac = network_rbac::Rbac { rules, ..network_rbac::Rbac::default() };
+    let filter = weft_xds::listener::Filter {
+        name: "rbac".to_owned(),
+        config_type: Some(weft_xds::listener::filter::ConfigType::TypedConfig(pack(&rbac))),
+    };
+    FilterChain { filters: [filter].into_iter().chain(chain.filters).collect(), ..chain }
+}
+
+#[test]
+fn whoever_is_denied_over_mtls_must_be_so_in_plaintext_and_filters_stand_where_they_are_understood() {
+    let mtls = || opaque_chain(1, Some(true));
+    let ports = inbound_of(vec![guarded(mtls()), guarded(opaque_chain(1, None))]).unwrap();
+    assert!(ports.get(1).unwrap().authorization_of_bytes().is_some());
+    let error = inbound_of(vec![guarded(mtls()), opaque_chain(1, None)]).unwrap_err();
+    assert!(error.contains("port 1") && error.contains("same RBAC filters"), "{error}");
+    // Before an HttpConnectionManager it would be asked once for a connection, and not for each request.
+    assert!(inbound_of(vec![guarded(chain(1, Some(true)))]).unwrap_err().contains("only filter"));
+    assert!(service_of(None, Some(guarded(opaque_chain(1, None)))).is_err(), "a service has no such filter");
+}
+
+#[test]
 fn a_port_without_mtls_is_refused_and_so_is_tls_without_identity() {
     assert!(inbound_of(vec![chain(1, None)]).unwrap_err().contains("port 1"));
     assert!(inbound_of(vec![chain(1, Some(false))]).unwrap_err().contains("require_client_certificate"));

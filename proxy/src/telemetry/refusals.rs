@@ -26,6 +26,8 @@ const OTHER: &str = "other";
 pub enum Kind {
     /// AuthorizationPolicy.
     Authorization,
+    /// RateLimitPolicy.
+    RateLimit,
 }
 
 /// Whether a policy acted.
@@ -47,6 +49,7 @@ impl Kind {
     const fn label(self) -> &'static str {
         match self {
             Self::Authorization => "AuthorizationPolicy",
+            Self::RateLimit => "RateLimitPolicy",
         }
     }
 }

@@ -3,6 +3,7 @@
 // Who may talk to whom, and what others can read of it.
 mod authorization;
 mod identity;
+mod rate_limits;
 mod secrecy;
 // What is carried, and where to.
 mod protocols;

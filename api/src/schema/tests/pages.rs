@@ -9,7 +9,9 @@ use std::{
 use regex_lite::Regex;
 use serde_json::Value;
 
-use super::{Duration, authorization_policy, circuit_breaker_policy, list, properties, retry_policy};
+use super::{
+    Duration, authorization_policy, circuit_breaker_policy, list, properties, rate_limit_policy, retry_policy,
+};
 
 /// What a table of the page says of a field.
 #[derive(Debug)]
@@ -159,18 +161,27 @@ fn names(schema: &Value, found: &mut BTreeSet<String>) {
     }
 }
 
-#[test]
-fn the_page_speaks_of_every_field_of_authorization() {
+fn assert_spoken_of(schema: &Value, from: &str, to: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/policies.md");
     let page = fs::read_to_string(path).unwrap();
-    let section = section(&page, "\n## AuthorizationPolicy\n", "\n## What the numbers teach\n");
+    let section = section(&page, from, to);
     let mut fields = BTreeSet::new();
-    names(&authorization_policy(), &mut fields);
-    assert!(fields.len() > 10, "{fields:?}");
+    names(schema, &mut fields);
+    assert!(fields.len() > 5, "{fields:?}");
     for field in fields {
         // Alone, as the last of a path, or in the example.
         let shapes = ["`{}`", ".{}`", "`{}:", "`{}.", "{{}:"].map(|shape| shape.replace("{}", &field));
         let shown = shapes.iter().any(|shape| section.contains(shape.as_str()));
         assert!(shown, "{field} is missing");
     }
+}
+
+#[test]
+fn the_page_speaks_of_every_field_of_policies_for_workloads() {
+    let (authorization, rates) = ("\n## AuthorizationPolicy\n", "\n## RateLimitPolicy\n");
+    assert_spoken_of(&authorization_policy(), authorization, rates);
+    let mut limits = rate_limit_policy();
+    // Whom it is about is said for both in the other section.
+    limits["properties"].as_object_mut().unwrap().retain(|name, _| name != "targetRefs");
+    assert_spoken_of(&limits, rates, "\n## What the numbers teach\n");
 }

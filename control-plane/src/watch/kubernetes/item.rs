@@ -81,7 +81,7 @@ impl Written {
         let metadata = &object["metadata"];
         let targets = object["spec"]["targetRefs"].as_array().map_or(&[][..], Vec::as_slice);
         let targets = targets.iter().filter_map(|target| match key.kind {
-            ObjectKind::AuthorizationPolicy => selected(&key.name, target),
+            ObjectKind::AuthorizationPolicy | ObjectKind::RateLimitPolicy => selected(&key.name, target),
             _ => named(&key.name, target),
         });
         Self {

@@ -53,6 +53,41 @@ async fn bytes_enter_by_who_sends_them_from_where_and_never_by_what_they_might_a
     LocalSet::new().run_until(test).await;
 }
 
+/// What the sidecar answers to a request of HTTP/1.1 in plaintext.
+async fn answer(sidecar: &Sidecar, request: &str) -> String {
+    let request = format!("{request} HTTP/1.1\r\nhost: app.test\r\nconnection: close\r\n\r\n");
+    let heard = talk(&mut sidecar.plaintext().await, request.as_bytes()).await.unwrap();
+    String::from_utf8(heard).unwrap().lines().next().unwrap_or_default().to_owned()
+}
+
+#[tokio::test]
+async fn the_kubelet_may_ask_what_nobody_else_may() {
+    let test = async {
+        let OpaquePort { authorization, .. } = guarded(Condition::Authenticated).opaque.unwrap();
+        let probes = vec!["/live?full=1".to_owned()];
+        let http = port(Some(true), None).http.map(|http| HttpPort { probes, authorization, ..http });
+        let sidecar = Sidecar::at(Port { http, opaque: None }).await;
+        for request in ["GET /live", "POST /live?full=1", "GET /", "GET //live?full=1"] {
+            assert_eq!(answer(&sidecar, request).await, "HTTP/1.1 403 Forbidden", "{request}");
+        }
+        assert_eq!(sidecar.heard.get(), 0);
+        // The application of this test speaks no HTTP, and never answers. It is asked all the same.
+        let mut stream = sidecar.plaintext().await;
+        stream.write_all(b"GET /live?full=1 HTTP/1.1\r\nhost: app.test\r\n\r\n").await.unwrap();
+        let asked = async {
+            while sidecar.heard.get() == 0 {
+                tokio::task::yield_now().await;
+            }
+        };
+        let mut answer = [0; 12];
+        tokio::select! {
+            () = asked => {}
+            read = stream.read_exact(&mut answer) => panic!("{read:?} {}", answer.escape_ascii()),
+        }
+    };
+    LocalSet::new().run_until(test).await;
+}
+
 #[tokio::test]
 async fn an_open_connection_ends_when_it_may_no_longer_be() {
     let test = async {
