@@ -8,6 +8,7 @@ mod secrecy;
 // What is carried, and where to.
 mod protocols;
 mod routing;
+mod precedence;
 mod filters;
 mod mirrors;
 mod calls;

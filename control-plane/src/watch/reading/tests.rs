@@ -285,6 +285,19 @@ fn hints_name_what_was_meant() {
 }
 
 #[test]
+fn the_example_of_routes_is_in_order() {
+    let services = [("shop", 80), ("shop-next", 80), ("cart", 9000), ("cart-next", 9000)]
+        .map(|(name, port)| {
+            SERVICE.replace("name: api", &format!("name: {name}")).replace("80", &port.to_string())
+        })
+        .join("---\n");
+    let example = include_str!("../../../../docs/examples/routing.yaml");
+    let reading = read(&[("routing.yaml", example), ("services.yaml", &services)]);
+    assert!(reading.problems().is_empty(), "{:#?}", reading.problems());
+    assert_eq!((reading.store().http_routes.len(), reading.store().grpc_routes.len()), (1, 1));
+}
+
+#[test]
 fn calls_win_a_port_over_requests_and_the_loser_is_told() {
     let on = |port: &str| format!("parentRefs: [{{group: \"\", kind: Service, name: api{port}}}]");
     let requests = route(&on(""));
