@@ -170,6 +170,11 @@ impl Cluster {
         ended.expect("waiting does not panic").unwrap_or_else(|error| panic!("{program}: {error}"))
     }
 
+    /// Writes another file of objects, or another text of one.
+    pub fn write(&self, file: &str, text: &str) {
+        write(&self.folder.path().join("files").join(file), text);
+    }
+
     /// The access log of a sidecar: every line so far, whole ones only.
     pub fn access_log(&self, pod: &str) -> Vec<serde_json::Value> {
         let path = self.folder.path().join(format!("{pod}.access.jsonl"));

@@ -62,7 +62,12 @@ impl PodPlan {
         let pod = json!({
             "apiVersion": CORE_API_VERSION,
             "kind": "Pod",
-            "metadata": { "name": self.name, "uid": self.name, "annotations": annotations },
+            "metadata": {
+                "name": self.name,
+                "uid": self.name,
+                "labels": { "app": self.name },
+                "annotations": annotations,
+            },
             "spec": {
                 "serviceAccountName": self.account(),
                 "initContainers": if self.meshed { sidecar } else { json!([]) },

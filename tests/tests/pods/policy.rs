@@ -8,7 +8,8 @@ use weft_api::names;
 use weft_tests::{
     backend::{Backend, Reply},
     client::{Answer, Connection, Version, request},
-    patience::within,
+    manifest,
+    patience::{until, within},
     pods::{Cluster, Family},
 };
 
@@ -97,5 +98,57 @@ async fn root_the_kubelet_may_ask_what_it_was_told_to_ask_and_nothing_else() {
             let answer = answer.unwrap_or_else(|error| panic!("{family:?} {method} {path}: {error:#}"));
             assert_eq!(answer.status, *status, "{family:?} {method} {path}: {answer:?}");
         }
+    }
+}
+
+/// The port of MySQL is opaque: what is known of its connections is who makes them, from where, and to which port.
+#[tokio::test]
+async fn root_an_authorization_policy_decides_for_requests_and_for_opaque_connections_that_are_open() {
+    let test = "root_an_authorization_policy_decides_for_requests_and_for_opaque_connections_that_are_open";
+    let Some(cluster) = cluster(test).await else { return };
+    let _http = Backend::at(cluster.listen("strict", HTTP1), "strict", Version::Http1, Reply::Status(200));
+    let _mysql = greeter(cluster.listen("strict", MYSQL), GREETING);
+    let policy = |spec: &str| {
+        cluster
+            .write("policy.yaml", &manifest::workload_policy("AuthorizationPolicy", "guard", "strict", spec));
+    };
+    let mysql = service(&cluster, "strict", Family::V4, MYSQL);
+    let greeted = async || {
+        let stream = cluster.connect("client", mysql).unwrap_or_else(|error| panic!("{mysql}: {error}"));
+        let mut greeting = Vec::new();
+        let mut first = stream.take(GREETING.len() as u64);
+        // Who is denied may be so in the middle of this.
+        let _ = within("the sidecar decides", first.read_to_end(&mut greeting)).await;
+        (greeting == GREETING).then(|| first.into_inner())
+    };
+    let account = "serviceAccount: { name: client-account }";
+    policy(&format!("action: ALLOW\nrules: [{{ sources: [{{ type: ServiceAccount, {account} }}] }}]"));
+    let mut open_one = greeted().await.expect("the client is who is allowed");
+
+    policy(&format!(
+        "action: ALLOW\nrules:\n- sources: [{{ type: ServiceAccount, {account} }}]\n  \
+         networkAttributes: {{ ports: [{HTTP1}] }}"
+    ));
+    let mut rest = Vec::new();
+    let ended = within("the open connection ends", open_one.read_to_end(&mut rest)).await;
+    assert!(rest.is_empty(), "{ended:?} {rest:?}");
+    assert!(greeted().await.is_none(), "a new one comes about");
+    let denied: Vec<_> = until("both are logged", async || {
+        let lines = cluster.access_log("strict").into_iter().filter(|line| line["fault"] == "denied");
+        Some(lines.collect::<Vec<_>>()).filter(|lines| lines.len() >= 2)
+    })
+    .await;
+    for line in denied {
+        assert_eq!(line["reason"], "no rule of AuthorizationPolicy default/guard allows it", "{line}");
+        assert_eq!(line["network.transport"], "tcp");
+    }
+    // Requests of the same caller go on, and so do the kubelet's.
+    let to = service(&cluster, "strict", Family::V4, HTTP1);
+    let answer = open(&cluster, "client", to, Version::Http1).await.send(request(Method::GET, "/")).await;
+    assert_eq!(answer.unwrap_or_else(|error| panic!("{error:#}")).status, StatusCode::OK);
+    let pod = SocketAddr::new(cluster.address("strict", Family::V4), HTTP1);
+    for (path, status) in [("/live?full=1", StatusCode::OK), ("/", StatusCode::FORBIDDEN)] {
+        let answer = from_node(&cluster, pod, Version::Http1, Method::GET, path).await;
+        assert_eq!(answer.unwrap_or_else(|error| panic!("{path}: {error:#}")).status, status, "{path}");
     }
 }
