@@ -243,6 +243,12 @@ impl Machine {
     /// is called.
     pub fn poll(&mut self, now: Instant) -> Transitions {
         self.latest = self.latest.max(now);
+        // A closed machine takes no step by time alone.
+        if self.state() == State::Closed { Transitions::default() } else { self.steps_due() }
+    }
+
+    #[cold]
+    fn steps_due(&mut self) -> Transitions {
         let mut transitions = Transitions::default();
         if let Some(deadline) = self.first_deadline()
             && deadline <= self.latest
@@ -344,12 +350,23 @@ impl Machine {
         };
         let totals = self.window.add(at, counts);
         let reason = self.reason_to_trip(totals)?;
+        Some(self.trip(reason, retry_after, may_trip))
+    }
+
+    #[cold]
+    fn trip(
+        &mut self,
+        reason: Reason,
+        retry_after: Option<Duration>,
+        may_trip: impl FnOnce(Instant) -> bool,
+    ) -> Transition {
+        let at = self.latest;
         let until = self.next_pause(at, retry_after);
         if may_trip(until) {
-            return Some(self.open(at, until, reason));
+            return self.open(at, until, reason);
         }
         // What would have been the pause is served at the share that slow start begins with.
-        Some(self.enter(at, Phase::Closed { since: Some(until) }, reason, Some(until)))
+        self.enter(at, Phase::Closed { since: Some(until) }, reason, Some(until))
     }
 
     fn judge_probe(&mut self, role: Role, outcome: Outcome) -> Option<Transition> {

@@ -20,6 +20,9 @@ use crate::sync::{AtomicU64, Mutex, MutexGuard};
 /// A call passes a closed breaker without a lock. Its outcome, and everything else, locks the machine for tens of
 /// nanoseconds and never across an `.await`. A balancer that looks at many endpoints reads an image of the state
 /// instead, which needs no lock and may be one call behind.
+///
+/// Nearly every call meets a closed breaker and succeeds. What is done for the others only is `#[cold]`, here and in the
+/// machine: inlined, it would weigh on the functions that each call runs.
 #[derive(Debug)]
 pub struct Shared {
     /// Times in `image` count from here.
@@ -80,10 +83,7 @@ impl Shared {
         if epoch != NOT_CLOSED {
             return (Ok(self.pass(Token::of_call(epoch))), Transitions::default());
         }
-        let mut machine = self.lock();
-        let (token, transitions) = machine.try_acquire(now);
-        self.publish(&machine, &transitions);
-        (token.map(|token| self.pass(token)), transitions)
+        self.acquire_locked(now)
     }
 
     /// Asks for the connection that precedes the probes, where the settings demand one: `None` if none is due now. To
@@ -177,6 +177,14 @@ impl Shared {
         self.seat.as_ref().map_or_else(Vec::new, |seat| seat.lock().remove(seat.endpoint))
     }
 
+    #[cold]
+    fn acquire_locked(self: &Arc<Self>, now: Instant) -> (Result<Pass, Rejected>, Transitions) {
+        let mut machine = self.lock();
+        let (token, transitions) = machine.try_acquire(now);
+        self.publish(&machine, &transitions);
+        (token.map(|token| self.pass(token)), transitions)
+    }
+
     fn pass(self: &Arc<Self>, token: Token) -> Pass {
         Pass { breaker: Arc::clone(self), token: Some(token) }
     }
@@ -189,6 +197,7 @@ impl Shared {
         transitions
     }
 
+    #[cold]
     fn forget(&self, token: Token) {
         let mut machine = self.lock();
         machine.forget(token);
@@ -201,11 +210,15 @@ impl Shared {
         if failures_left != self.failures_left.load(Ordering::Relaxed) {
             self.failures_left.store(failures_left, Ordering::Relaxed);
         }
-        let closed_epoch = machine.closed_epoch().unwrap_or(NOT_CLOSED);
-        if transitions.is_empty() && closed_epoch != NOT_CLOSED {
-            // What is shown of a closed machine changes with a step alone.
-            return;
+        // What else is shown of a closed machine changes with a step alone.
+        if !transitions.is_empty() || machine.state() != State::Closed {
+            self.publish_state(machine, transitions);
         }
+    }
+
+    #[cold]
+    fn publish_state(&self, machine: &Machine, transitions: &Transitions) {
+        let closed_epoch = machine.closed_epoch().unwrap_or(NOT_CLOSED);
         self.closed_epoch.store(closed_epoch, Ordering::Release);
         if let Some(seat) = &self.seat {
             transitions.as_slice().iter().for_each(|transition| seat.follow(transition));

@@ -115,32 +115,34 @@ impl fmt::Display for Reason {
 /// The steps that one call to the machine brought about, in order. At most two: a probe's time ran out, and by now the
 /// pause after it is over as well.
 ///
-/// Nearly every call brings none, and then this is a few words without memory of its own, cheap to hand on.
+/// Nearly every call brings none, and then this is one word without memory of its own, cheap to hand on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[must_use = "transitions are what logs and metrics show of a breaker"]
-pub struct Transitions(Vec<Transition>);
+#[expect(clippy::box_collection, reason = "three words would have to be moved with every call")]
+pub struct Transitions(Option<Box<Vec<Transition>>>);
 
 impl Transitions {
     /// Appends a step.
     pub(super) fn push(&mut self, transition: Transition) {
-        debug_assert!(self.0.len() < 2, "a third step in one call: {transition:?}");
-        self.0.push(transition);
+        let steps = self.0.get_or_insert_default();
+        debug_assert!(steps.len() < 2, "a third step in one call: {transition:?}");
+        steps.push(transition);
     }
 
     /// The steps, in order.
     pub(super) fn as_slice(&self) -> &[Transition] {
-        &self.0
+        self.0.as_ref().map_or(&[], |steps| steps.as_slice())
     }
 
     /// Whether nothing changed, as after nearly every call.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.0.is_none()
     }
 }
 
 impl From<Option<Transition>> for Transitions {
     fn from(transition: Option<Transition>) -> Self {
-        Self(transition.into_iter().collect())
+        Self(transition.map(|transition| Box::new(vec![transition])))
     }
 }
 
@@ -149,6 +151,6 @@ impl IntoIterator for Transitions {
     type IntoIter = std::vec::IntoIter<Transition>;
 
     fn into_iter(self) -> Self::IntoIter {
-        self.0.into_iter()
+        self.0.map(|steps| *steps).unwrap_or_default().into_iter()
     }
 }

@@ -15,6 +15,8 @@ pub struct Window {
     width_ns: u64,
     /// Number of the newest bucket since `base`.
     newest: u64,
+    /// A time before this is in the newest bucket, or counts there.
+    newest_ends: Instant,
     /// Bucket `n` is at `n % BUCKETS`.
     buckets: [[u64; 2]; BUCKETS],
     totals: [u64; 2],
@@ -27,20 +29,24 @@ impl Window {
             base,
             width_ns: nanos(length).div_ceil(BUCKETS as u64).max(1),
             newest: 0,
+            newest_ends: base,
             buckets: [[0; 2]; BUCKETS],
             totals: [0; 2],
         }
     }
 
     /// Counts at `now`. Returns the counts of all live buckets, these included.
+    // Each request counts three times; as a call, this would hand its arrays over in memory.
+    #[inline]
     pub fn add(&mut self, now: Instant, counts: [u64; 2]) -> [u64; 2] {
-        self.add_at(self.since_base(now), counts);
+        self.advance(now);
+        self.count(counts);
         self.totals
     }
 
     /// The counts of all live buckets at `now`.
     pub fn totals(&mut self, now: Instant) -> [u64; 2] {
-        self.advance(self.since_base(now));
+        self.advance(now);
         self.totals
     }
 
@@ -58,14 +64,14 @@ impl Window {
         }
         for age in (0..BUCKETS as u64).rev() {
             if let Some(bucket) = self.newest.checked_sub(age) {
-                resized.add_at(bucket.saturating_mul(self.width_ns), self.buckets[slot(bucket)]);
+                resized.advance_to(bucket.saturating_mul(self.width_ns) / resized.width_ns);
+                resized.count(self.buckets[slot(bucket)]);
             }
         }
         *self = resized;
     }
 
-    fn add_at(&mut self, at_ns: u64, counts: [u64; 2]) {
-        self.advance(at_ns);
+    fn count(&mut self, counts: [u64; 2]) {
         let bucket = &mut self.buckets[slot(self.newest)];
         for lane in 0..2 {
             bucket[lane] += counts[lane];
@@ -73,26 +79,29 @@ impl Window {
         }
     }
 
-    /// Empties the buckets that the ring gives to newer times.
-    fn advance(&mut self, at_ns: u64) {
+    fn advance(&mut self, now: Instant) {
         // Nearly every call ends here, and is spared the division.
-        if at_ns < self.newest.saturating_add(1).saturating_mul(self.width_ns) {
-            return;
+        if now >= self.newest_ends {
+            self.advance_to(nanos(now.saturating_duration_since(self.base)) / self.width_ns);
         }
-        let current = at_ns / self.width_ns;
+    }
+
+    /// Empties the buckets that the ring gives to newer times.
+    #[cold]
+    fn advance_to(&mut self, bucket: u64) {
+        let bucket = bucket.max(self.newest);
         // After a gap longer than the ring every slot is emptied once, not once per bucket of the gap.
-        let passed = current.saturating_sub(self.newest).min(BUCKETS as u64);
+        let passed = (bucket - self.newest).min(BUCKETS as u64);
         for step in 1..=passed {
             let expired = std::mem::take(&mut self.buckets[slot(self.newest + step)]);
             for (total, expired) in self.totals.iter_mut().zip(expired) {
                 *total -= expired;
             }
         }
-        self.newest = current;
-    }
-
-    fn since_base(&self, now: Instant) -> u64 {
-        nanos(now.saturating_duration_since(self.base))
+        self.newest = bucket;
+        let ends_ns = self.width_ns.saturating_mul(bucket.saturating_add(1));
+        // If the clock cannot hold it, each call looks for its bucket.
+        self.newest_ends = self.base.checked_add(Duration::from_nanos(ends_ns)).unwrap_or(self.base);
     }
 }
 
