@@ -87,6 +87,11 @@ impl Policy {
         self.budget.count_original(self.times(number).0);
     }
 
+    /// What each of these, but the limits, does for the benchmark's sake: the times of a request.
+    pub fn nothing(&self, number: u64) {
+        std::hint::black_box(self.times(number));
+    }
+
     /// Successes that target and endpoint have counted.
     pub fn successes(&self) -> [u64; 2] {
         [&self.target, &self.endpoint].map(|breaker| breaker.view().tally.ok)
