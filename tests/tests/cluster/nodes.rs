@@ -54,8 +54,9 @@ spec:
 
 /// Adds a node, if there is but one.
 fn have_two() {
-    if cluster().nodes().unwrap().len() < 2 {
-        cluster().add_node(env!("CARGO_BIN_EXE_cluster").as_ref()).unwrap();
+    if cluster().nodes().expect("the cluster tells its nodes").len() < 2 {
+        let added = cluster().add_node(env!("CARGO_BIN_EXE_cluster").as_ref());
+        added.unwrap_or_else(|error| panic!("{error:#}"));
     }
 }
 

@@ -34,7 +34,7 @@ fn calling(name: &str) -> Value {
 }
 
 /// A workload that is named like its kind, and so are its pods, by their label `app`.
-fn workload(api: &str, kind: &str, mut spec: Value, pod: Value) -> Value {
+fn workload(api: &str, kind: &str, mut spec: Value, pod: &Value) -> Value {
     let name = kind.to_lowercase();
     let template = json!({ "metadata": { "labels": { "app": name } }, "spec": pod });
     match kind {
@@ -60,11 +60,11 @@ fn of_every_kind() -> Value {
     let mut pod = json!({ "apiVersion": "v1", "kind": "Pod", "metadata": { "name": "pod", "labels": { "app": "pod" } } });
     pod["spec"] = serving.clone();
     json!({ "apiVersion": "v1", "kind": "List", "items": [
-        workload("apps/v1", "Deployment", json!({}), serving.clone()),
-        workload("apps/v1", "StatefulSet", json!({ "serviceName": "none" }), serving.clone()),
-        workload("apps/v1", "DaemonSet", json!({}), serving),
-        workload("batch/v1", "Job", json!({}), calling.clone()),
-        workload("batch/v1", "CronJob", json!({ "schedule": "* * * * *" }), calling),
+        workload("apps/v1", "Deployment", json!({}), &serving),
+        workload("apps/v1", "StatefulSet", json!({ "serviceName": "none" }), &serving),
+        workload("apps/v1", "DaemonSet", json!({}), &serving),
+        workload("batch/v1", "Job", json!({}), &calling),
+        workload("batch/v1", "CronJob", json!({ "schedule": "* * * * *" }), &calling),
         pod,
     ] })
 }
