@@ -197,7 +197,6 @@ async fn forward(
     }
     let body = if body.is_end_stream() { RequestBody::Empty } else { RequestBody::Once(body) };
     let may_repeat = matches!(body, RequestBody::Empty) && request.method.is_idempotent();
-    let again = || Request::from_parts(request.clone(), RequestBody::Empty);
     let first = Request::from_parts(request.clone(), body);
     let limits = &worker.shared.app_limits;
     let mut sent = match upgrade {
@@ -207,7 +206,8 @@ async fn forward(
     // An application that stops closes connections while requests are on their way to it. What may be repeated (RFC 9112,
     // 9.3.1) is: it finds a new connection, or that nobody listens any more, which lets the caller go elsewhere.
     if may_repeat && matches!(sent, Err(SendError::Ended(_))) {
-        sent = worker.pools.send(app, again(), limits).await;
+        let again = Request::from_parts(request.clone(), RequestBody::Empty);
+        sent = worker.pools.send(app, again, limits).await;
     }
     let (response, lease) = sent.map_err(|error| fault(&error))?;
     Ok((response, Held { lease, admission: None }))

@@ -50,8 +50,9 @@ impl Buckets {
         let since = now.saturating_duration_since(self.base);
         let now_ns = u64::try_from(since.as_nanos()).unwrap_or(u64::MAX);
         let mut key = (Arc::clone(id), client);
-        if self.full_at_ns.len() >= BUCKETS_MAX && !self.full_at_ns.contains_key(&key) && !self.sweep(now_ns)
-        {
+        // Counting all looks into every part of the map: only for who is new.
+        let is_new = !self.full_at_ns.contains_key(&key);
+        if is_new && self.full_at_ns.len() >= BUCKETS_MAX && !self.sweep(now_ns) {
             key.1 = Client::Others;
         }
         let mut full_at_ns = self.full_at_ns.entry(key).or_insert(0);
