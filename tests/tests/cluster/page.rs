@@ -39,7 +39,7 @@ fn what_the_page_says_happens() {
         if block.script.contains("127.0.0.1:4200") || block.script.contains("127.0.0.1:8081") {
             wait_for_ports(&block.script);
         }
-        let ended = run(&mut shell(&block.script), "");
+        let ended = run(&mut shell(&block.script, true), "");
         let output = match (block.manner, ended) {
             (Manner::Refused, Err(refusal)) => refusal,
             (Manner::Refused, Ok(output)) => panic!("{} is not refused: {output}", block.name),
@@ -90,10 +90,11 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-/// What a terminal does with the script.
-fn shell(script: &str) -> Command {
+/// What a terminal does with the script. Where one is `watched`, whoever sits there stops at the first command that
+/// fails; what runs in the other goes on, as a forwarded port is forwarded again when its pod went away.
+fn shell(script: &str, watched: bool) -> Command {
     let mut shell = command("bash");
-    shell.args(["-euc", script]).current_dir(root());
+    shell.args([if watched { "-euc" } else { "-uc" }, script]).current_dir(root());
     shell
 }
 
@@ -110,7 +111,7 @@ fn wait_for_ports(script: &str) {
 
 impl Beside {
     fn start(block: &Block) -> Self {
-        let mut shell = shell(&block.script);
+        let mut shell = shell(&block.script, false);
         // In a process group of its own, so that all of it can be ended.
         shell.process_group(0).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         Self(shell.spawn().unwrap_or_else(|error| panic!("{}: {error}", block.name)))
