@@ -213,7 +213,7 @@ fn from_app(protocol: &Protocol) -> io::Result<Version> {
     match protocol {
         Protocol::Http1 => Ok(Version::Http1),
         Protocol::Http2 => Ok(Version::Http2),
-        Protocol::Tls(_) | Protocol::Opaque => Err(io::Error::new(
+        Protocol::Tls(_) | Protocol::Opaque | Protocol::Silence => Err(io::Error::new(
             io::ErrorKind::InvalidData,
             "this listener takes HTTP, and the mesh adds TLS by itself: call it with http://",
         )),

@@ -52,6 +52,8 @@ pub enum Protocol {
     Http1,
     /// Something else.
     Opaque,
+    /// Nothing: the peer has ended before its first byte.
+    Silence,
 }
 
 /// Decides by the first bytes; `None` = more are needed.
@@ -100,9 +102,9 @@ pub async fn detect<S: AsyncRead + Unpin>(
     };
     let detected = timeout(patience, reading).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
     let protocol = detected.or_else(|error| match (error.kind(), expected) {
-        (io::ErrorKind::TimedOut | io::ErrorKind::UnexpectedEof, Expected::Any | Expected::Opaque) => {
-            Ok(Protocol::Opaque)
-        }
+        (_, Expected::Http) => Err(error),
+        (io::ErrorKind::UnexpectedEof, _) if first.is_empty() => Ok(Protocol::Silence),
+        (io::ErrorKind::TimedOut | io::ErrorKind::UnexpectedEof, _) => Ok(Protocol::Opaque),
         _ => Err(error),
     })?;
     Ok((protocol, Rewound { first: first.freeze(), stream }))

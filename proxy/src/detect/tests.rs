@@ -81,11 +81,14 @@ async fn who_says_too_little_is_opaque_where_that_is_taken_and_loses_nothing() {
 }
 
 #[tokio::test]
-async fn who_ends_early_is_opaque_where_that_is_taken() {
-    let (near, far) = duplex(64);
-    drop(near);
-    let (protocol, _) = detect(far, Expected::Any, DETECT_TIMEOUT).await.unwrap();
-    assert_eq!(protocol, Protocol::Opaque);
+async fn who_ends_early_is_opaque_where_that_is_taken_and_silent_before_the_first_byte() {
+    for (said, expected) in [(&b""[..], Protocol::Silence), (b"GET /", Protocol::Opaque)] {
+        let (mut near, far) = duplex(64);
+        near.write_all(said).await.unwrap();
+        drop(near);
+        let (protocol, _) = detect(far, Expected::Any, DETECT_TIMEOUT).await.unwrap();
+        assert_eq!(protocol, expected, "{said:?}");
+    }
 }
 
 #[tokio::test]

@@ -22,6 +22,8 @@ pub(super) struct Inward {
     app: Rc<App>,
     entrant: Entrant,
     connection: Connection,
+    /// Whether there is not one byte to refuse.
+    silent: bool,
 }
 
 impl Inward {
@@ -36,10 +38,11 @@ impl Inward {
         let mut connection = begin(worker, entrance, caller);
         connection.tls = entrant.identity.is_some();
         connection.peer.clone_from(&entrant.identity);
+        let silent = protocol == Protocol::Silence;
         if let Protocol::Tls(hello) = protocol {
             connection.server_name = hello.server_name;
         }
-        Self { worker: Rc::clone(worker), app: worker.apps.at(entrance.app), entrant, connection }
+        Self { worker: Rc::clone(worker), app: worker.apps.at(entrance.app), entrant, connection, silent }
     }
 
     /// Carries it to the application and back until it is over.
@@ -78,13 +81,19 @@ impl Inward {
     fn ask(&mut self) -> Result<(), Fault> {
         let snapshot = self.worker.shared.snapshots.load();
         let port = snapshot.inbound.get(self.entrant.port).ok_or(Fault::NotConfigured)?;
+        if self.silent && port.authorization_of_bytes().is_some() {
+            return Err(Fault::Denied);
+        }
         gate::connection(&self.worker, &self.entrant, port, &mut self.connection)
     }
 
-    /// Ends it, and lets nothing of it through.
+    /// Ends it, and lets nothing of it through. Whoever only asked whether somebody listens, as the kubelet does each few
+    /// seconds, has been answered by then, and nothing was refused.
     pub(super) fn refuse(self, io: &Io, fault: Fault) {
         tcp::break_off(io);
-        self.connection.refuse(fault);
+        if !self.silent {
+            self.connection.refuse(fault);
+        }
     }
 }
 

@@ -155,6 +155,12 @@ async fn plaintext_bytes_enter_where_it_is_taken_and_nowhere_else() {
             let sidecar = Sidecar::start(http, Some(false)).await;
             let heard = talk(&mut sidecar.plaintext().await, b"\x00PING\r\n").await;
             assert_eq!(heard.unwrap_err().kind(), io::ErrorKind::ConnectionReset);
+            let refused = |sidecar: &Sidecar| sidecar.worker.shared.telemetry.connections.ended();
+            assert_eq!(refused(&sidecar), 1);
+            // Who only asks whether somebody listens, as the kubelet does, is told, and was refused nothing.
+            let heard = talk(&mut sidecar.plaintext().await, b"").await;
+            assert_eq!(heard.unwrap_err().kind(), io::ErrorKind::ConnectionReset);
+            assert_eq!(refused(&sidecar), 1);
             assert_eq!(sidecar.heard.get(), 0, "not even a connection reaches the application");
         }
     };

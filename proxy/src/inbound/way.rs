@@ -60,7 +60,7 @@ pub fn by_first_bytes(port: Option<&Port>, protocol: &Protocol) -> First {
         // Whether plaintext is taken is asked for each request: the rules may change meanwhile, and there are probes.
         Protocol::Http1 => Way::Http(Version::Http1),
         Protocol::Http2 => Way::Http(Version::Http2),
-        Protocol::Opaque => match opaque {
+        Protocol::Opaque | Protocol::Silence => match opaque {
             Some(opaque) if opaque.plaintext => Way::Opaque,
             Some(_) => Way::Refused(Fault::PlaintextRefused),
             None => Way::Refused(Fault::NotHttp),

@@ -48,6 +48,11 @@ async fn bytes_enter_by_who_sends_them_from_where_and_never_by_what_they_might_a
             let let_in = lets.into_iter().filter(|lets| *lets).count() as u32;
             assert_eq!(sidecar.heard.get(), let_in, "{shown}: the application has seen what was denied");
             assert_eq!(denied(&sidecar), u64::from(2 - let_in), "{shown}");
+            // Who says nothing only asked whether somebody listens: that is answered, and is no attempt to enter.
+            let heard = talk(&mut sidecar.plaintext().await, b"").await;
+            assert!(heard.is_err_and(|error| error.kind() == io::ErrorKind::ConnectionReset), "{shown}");
+            assert_eq!(sidecar.heard.get(), let_in, "{shown}");
+            assert_eq!(denied(&sidecar), u64::from(2 - let_in), "{shown}");
         }
     };
     LocalSet::new().run_until(test).await;

@@ -27,6 +27,7 @@ fn plaintext_enters_only_where_it_is_taken() {
     };
     for (protocol, in_strict, in_permissive) in [
         (Protocol::Opaque, Plain(Way::Refused(Fault::PlaintextRefused)), Plain(Way::Opaque)),
+        (Protocol::Silence, Plain(Way::Refused(Fault::PlaintextRefused)), Plain(Way::Opaque)),
         (tls(true), First::Mesh, First::Mesh),
         (tls(false), First::Mesh, Plain(Way::Opaque)),
         (Protocol::Http1, Plain(Way::Http(Version::Http1)), Plain(Way::Http(Version::Http1))),
