@@ -51,17 +51,21 @@ const NODE_START: Duration = Duration::from_mins(2);
 
 /// How long controllers may take to find an API server that was away.
 const CATCH_UP: Duration = Duration::from_mins(2);
-/// Nothing that runs, with somebody to look after it.
+/// Something that does nothing, and the controllers that look after it.
 const FOLLOWED: &str = "
 apiVersion: apps/v1
 kind: Deployment
 metadata: {name: followed}
 spec:
-  replicas: 0
   selector: {matchLabels: {app: followed}}
   template:
     metadata: {labels: {app: followed}}
-    spec: {containers: [{name: nothing, image: localhost/weft/samples:0.1.0}]}
+    spec: {terminationGracePeriodSeconds: 0, containers: [{name: nothing, image: PAUSE}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: followed}
+spec: {selector: {app: followed}, ports: [{port: 80}]}
 ";
 
 /// A cluster that runs.
@@ -280,14 +284,20 @@ impl Cluster {
     /// Waits until controllers do their work: after a time without an API server each of them looks for it again when it
     /// pleases, and what is deleted and made anew by then is never missed.
     fn controllers_follow(&self) -> Result<()> {
-        let replica_sets = || self.kubectl(&["get", "replicasets", "-l", "app=followed", "-o", "name"]);
-        self.apply(FOLLOWED)?;
-        until("a Deployment has its ReplicaSet", CATCH_UP, || {
-            Ok((!replica_sets()?.trim().is_empty()).then_some(()))
+        let of_it = |what: &str| self.kubectl(&["get", what, "-l", "app=followed", "-o", "name"]);
+        let addresses = || {
+            let path = "jsonpath={.items[*].endpoints[*].addresses}";
+            let slices = ["get", "endpointslices", "-l", "kubernetes.io/service-name=followed", "-o", path];
+            self.kubectl(&slices)
+        };
+        self.apply(&FOLLOWED.replace("PAUSE", &pause_reference()))?;
+        until("a pod of a new Deployment is in the EndpointSlice of a new Service", CATCH_UP, || {
+            Ok((!addresses()?.trim().is_empty()).then_some(()))
         })?;
-        self.kubectl(&["delete", "deployment", "followed"])?;
-        until("its ReplicaSet has gone with it", CATCH_UP, || {
-            Ok(replica_sets()?.trim().is_empty().then_some(()))
+        self.kubectl(&["delete", "deployment,service", "followed"])?;
+        until("all of both has gone with them", CATCH_UP, || {
+            let left = [of_it("replicasets")?, of_it("pods")?, addresses()?].concat();
+            Ok(left.trim().is_empty().then_some(()))
         })
     }
 

@@ -1,5 +1,5 @@
 //! An image of programs of this machine, for pods that run what other people wrote: a gRPC server and its client, a web
-//! server, Redis, curl. They are copied as they are installed, with the libraries that the loader gives them here, so
+//! server, Redis, curl, h2load. They are copied as they are installed, with the libraries that the loader gives them here, so
 //! that no registry is needed.
 
 use std::{
@@ -24,11 +24,12 @@ pub const PYTHON: &str = "/peers/bin/python3";
 pub const SCRIPTS: &str = "/peers/scripts";
 
 /// Programs of Debian, by their names: in the image they are at `/peers/bin/<name>`.
-const PROGRAMS: [&str; 4] = ["curl", "openssl", "redis-cli", "redis-server"];
+const PROGRAMS: [&str; 5] = ["curl", "h2load", "openssl", "redis-cli", "redis-server"];
 /// What they read besides: where it is looked for, and where Debian has it.
 const DATA: [(&str, &str); 1] = [("/usr/lib/ssl/openssl.cnf", "/etc/ssl/openssl.cnf")];
 /// How whoever lacks one of them gets it.
-const INSTALL: &str = "apt-get install --no-install-recommends curl openssl redis-server python3-venv";
+const INSTALL: &str =
+    "apt-get install --no-install-recommends curl nghttp2-client openssl redis-server python3-venv";
 /// Parts of Python's library that are large, and nothing here uses.
 const UNUSED: [&str; 10] = [
     "__pycache__",

@@ -8,6 +8,7 @@ use crate::{
 };
 
 const CURL: &str = "/peers/bin/curl";
+const H2LOAD: &str = "/peers/bin/h2load";
 const REDIS: &str = "/peers/bin/redis-cli";
 
 /// These of the peers, in the mesh.
@@ -41,12 +42,10 @@ fn http_of_both_versions_arrives_as_it_was_sent() {
         let two = seen(&place, &["--http2-prior-knowledge", url]);
         assert_eq!((&two["version"], &two["path"]), (&json!(spoken), &json!("/two")), "{two}");
     }
-    // Many requests at once on one connection, and a body of many frames.
-    let mut many = vec!["--parallel", "--http2-prior-knowledge"];
-    many.extend(["-w", "%{http_code}\n", "-o", "/dev/null", "http://web/[1-100]"]);
-    let program: Vec<&str> = [CURL, "-sS"].into_iter().chain(many).collect();
-    let told = place.exec("deployment/client", &program);
-    assert_eq!(told.lines().filter(|line| *line == "200").count(), 100, "{told}");
+    // Many requests at once on one connection. (Debian's curl cannot: it fails at its second, whoever answers.)
+    let told =
+        place.exec("deployment/client", &[H2LOAD, "-n", "1000", "-c", "2", "-m", "50", "http://web/many"]);
+    assert!(told.contains("status codes: 1000 2xx, 0 3xx, 0 4xx, 0 5xx"), "{told}");
     // By the pod's own address, which is of the mesh too.
     let ip = place.pod("web")["status"]["podIP"].as_str().expect("it runs").to_owned();
     assert_eq!(seen(&place, &[&format!("http://{ip}:8000/direct")])["path"], "/direct");
