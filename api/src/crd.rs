@@ -29,6 +29,20 @@ pub fn circuit_breaker_policy() -> Value {
     )
 }
 
+/// Of `FaultInjectionPolicy`, short name `fip`.
+pub fn fault_injection_policy() -> Value {
+    let columns = [("Delay", "string", "delay.duration"), ("Abort", "integer", "abort.httpStatus")].map(
+        |(name, kind, field)| json!({ "name": name, "type": kind, "jsonPath": format!(".spec.{field}") }),
+    );
+    definition(
+        "FaultInjectionPolicy",
+        "faultinjectionpolicies",
+        "fip",
+        columns.into(),
+        &schema::fault_injection_policy(),
+    )
+}
+
 /// Of `RateLimitPolicy`, short name `rlp`.
 pub fn rate_limit_policy() -> Value {
     let mode = json!({ "name": "Mode", "type": "string", "jsonPath": ".spec.mode" });

@@ -21,6 +21,7 @@ pub mod kubernetes;
 // What people demand of a service, or of a workload: policy kinds of `policy.weft.dev/v1alpha1`,
 pub mod authorization;
 pub mod rate_limit;
+pub mod fault_injection;
 pub mod retry;
 pub mod circuit_breaker;
 // what they are attached to,

@@ -16,6 +16,7 @@ use crate::{
     authorization::Authorization,
     cidr::Cidr,
     circuit_breaker::{CircuitBreaker, StatusRange},
+    fault_injection::FaultInjection,
     gateway,
     policy::{TargetRef, WorkloadRef},
     rate_limit::RateLimit,
@@ -39,6 +40,15 @@ pub fn circuit_breaker_policy() -> Value {
         "Limits, circuit breakers and canned answers of Services and routes.",
         target_refs(),
         rules::circuit_breaker(),
+    )
+}
+
+/// The schema of the `spec` of a `FaultInjectionPolicy`.
+pub fn fault_injection_policy() -> Value {
+    policy::<FaultInjection>(
+        "Which requests to Services and routes are held back or answered as if the service were slow or broken.",
+        target_refs(),
+        rules::fault_injection(),
     )
 }
 

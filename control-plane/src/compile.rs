@@ -25,7 +25,7 @@ use weft_xds::{
 };
 
 use crate::{
-    resolve::{self, PodView, ServiceView, WorkloadView},
+    resolve::{self, PodView, Policies, ServiceView, WorkloadView},
     snapshot::{self, Entrance, Published, Snapshot},
     store::{Finding, ObjectName, Store},
 };
@@ -250,7 +250,7 @@ fn of_service<'a>(
         let target = snapshot::port_name(name, number);
         let own = view.addresses.iter().filter(|address| address.port() == number);
         let aliases = own.map(ToString::to_string).collect();
-        let policy = port.circuit_breaker.as_ref().map(|policy| &policy.spec.settings);
+        let policy = port.policies.circuit_breaker.as_ref().map(|policy| &policy.spec.settings);
         [
             listener::draft(snapshot::listener_name(name, number), aliases, &target, port.protocol),
             routes::of_service(name, port),
@@ -274,7 +274,7 @@ fn of_pod<'a>(
         let address = socket.to_string();
         [
             listener::draft(address.clone(), Vec::new(), &address, protocol),
-            routes::all_to_cluster(address.clone(), None),
+            routes::all_to_cluster(address.clone(), &Policies::default()),
             cluster::draft(address, protocol, None),
             endpoints::of_pod(name, &view.target, socket, trust_domain),
         ]

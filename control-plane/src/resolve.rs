@@ -19,28 +19,27 @@ use std::{
 use weft_api::{
     Object,
     authorization::Authorization,
-    circuit_breaker::CircuitBreaker,
     kubernetes::{
         AddressType, EndpointSlice, LABEL_SERVICE_NAME, ObjectReference, ServicePort, ServiceSpec, Transport,
     },
     names,
     policy::{Policy, WorkloadRef},
     rate_limit::RateLimit,
-    retry::Retry,
     workload::WorkloadSpec,
 };
 
 use crate::store::{Finding, ObjectKind, ObjectName, Store};
 
 use annotations::Annotations;
-use attach::Attachments;
+use attach::Attached;
 use pods::Pods;
-use routes::Attached;
+use routes::AttachedRoutes;
 use select::Selected;
 
+pub use attach::Policies;
 pub use pods::{PodPort, PodTarget, PodView};
 pub use protocol::Protocol;
-pub use routes::{RouteView, Routes, RuleView};
+pub use routes::{RouteView, Routes};
 
 /// A store whose references are followed.
 #[derive(Clone, Debug, Default)]
@@ -100,22 +99,19 @@ pub struct PortView {
     pub protocol: Protocol,
     /// Routes that are attached to it.
     pub routes: Routes,
-    /// The circuit breaker of its cluster.
-    pub circuit_breaker: Option<Arc<Object<Policy<CircuitBreaker>>>>,
-    /// The retry policy that applies where no route has its own.
-    pub retry: Option<Arc<Object<Policy<Retry>>>>,
+    /// Policies that are attached to it.
+    pub policies: Policies,
 }
 
 /// Follows every reference of `store`.
 pub fn resolve(store: &Store) -> Resolved {
     let mut findings = references::check(store);
-    let breakers = Attachments::of_circuit_breakers(store, &mut findings);
-    let retries = Attachments::of_retries(store, &mut findings);
-    let policies = Selected::of(store, &mut findings);
+    let attached = Attached::of(store, &mut findings);
+    let selected = Selected::of(store, &mut findings);
     let mut addresses = addresses::assign(store, &mut findings);
     let pods = Pods::of(store, &mut findings);
     let slices = slices_by_service(store);
-    let routes = Attached::of(store);
+    let routes = AttachedRoutes::of(store);
     let mut services = BTreeMap::new();
     for (name, service) in &store.services {
         let slices = slices.get(name).cloned().unwrap_or_default();
@@ -125,9 +121,8 @@ pub fn resolve(store: &Store) -> Resolved {
         let ports = ports.map(|port| PortView {
             port: port.clone(),
             protocol: pods.protocol(service, port, &slices, opaque.as_ref()),
-            routes: routes.to_port(service, port, &breakers, &retries, &mut findings),
-            circuit_breaker: breakers.of_port(name, port),
-            retry: retries.of_port(name, port),
+            routes: routes.to_port(service, port, &attached, &mut findings),
+            policies: attached.to_port(name, port),
         });
         let view = ServiceView {
             workloads: workloads_behind(store, &slices),
@@ -139,9 +134,9 @@ pub fn resolve(store: &Store) -> Resolved {
         };
         services.insert(name.clone(), view);
     }
-    let pods = pods.views(&services, &policies, &mut findings);
+    let pods = pods.views(&services, &selected, &mut findings);
     let workloads = store.workloads.iter().map(|(name, workload)| {
-        let policies = policies.for_workload(&workload.metadata);
+        let policies = selected.for_workload(&workload.metadata);
         (name.clone(), WorkloadView { workload: workload.clone(), policies })
     });
     let workloads = workloads.collect();

@@ -8,6 +8,7 @@ use weft_api::{
     Object,
     authorization::Authorization,
     circuit_breaker::CircuitBreaker,
+    fault_injection::FaultInjection,
     gateway::{GrpcRouteSpec, HttpRouteSpec},
     kubernetes::{EndpointSlice, Namespace, Pod, ServiceSpec},
     object::Metadata,
@@ -41,6 +42,8 @@ pub struct Store {
     pub authorizations: Table<Policy<Authorization, WorkloadRef>>,
     /// `CircuitBreakerPolicy`.
     pub circuit_breakers: Table<Policy<CircuitBreaker>>,
+    /// `FaultInjectionPolicy`.
+    pub fault_injections: Table<Policy<FaultInjection>>,
     /// `RateLimitPolicy`.
     pub rate_limits: Table<Policy<RateLimit, WorkloadRef>>,
     /// `RetryPolicy`.
@@ -68,6 +71,8 @@ pub enum ObjectKind {
     AuthorizationPolicy,
     /// `CircuitBreakerPolicy` (policy.weft.dev/v1alpha1).
     CircuitBreakerPolicy,
+    /// `FaultInjectionPolicy` (policy.weft.dev/v1alpha1).
+    FaultInjectionPolicy,
     /// `RateLimitPolicy` (policy.weft.dev/v1alpha1).
     RateLimitPolicy,
     /// `RetryPolicy` (policy.weft.dev/v1alpha1).
@@ -113,6 +118,8 @@ pub enum AnyObject {
     AuthorizationPolicy(Arc<Object<Policy<Authorization, WorkloadRef>>>),
     /// `CircuitBreakerPolicy`.
     CircuitBreakerPolicy(Arc<Object<Policy<CircuitBreaker>>>),
+    /// `FaultInjectionPolicy`.
+    FaultInjectionPolicy(Arc<Object<Policy<FaultInjection>>>),
     /// `RateLimitPolicy`.
     RateLimitPolicy(Arc<Object<Policy<RateLimit, WorkloadRef>>>),
     /// `RetryPolicy`.
@@ -133,6 +140,7 @@ impl Store {
             AnyObject::GrpcRoute(object) => put(&mut self.grpc_routes, object),
             AnyObject::AuthorizationPolicy(object) => put(&mut self.authorizations, object),
             AnyObject::CircuitBreakerPolicy(object) => put(&mut self.circuit_breakers, object),
+            AnyObject::FaultInjectionPolicy(object) => put(&mut self.fault_injections, object),
             AnyObject::RateLimitPolicy(object) => put(&mut self.rate_limits, object),
             AnyObject::RetryPolicy(object) => put(&mut self.retries, object),
             AnyObject::Workload(object) => put(&mut self.workloads, object),
@@ -159,6 +167,7 @@ impl Store {
             ObjectKind::GrpcRoute => self.grpc_routes.remove(&key.name).is_some(),
             ObjectKind::AuthorizationPolicy => self.authorizations.remove(&key.name).is_some(),
             ObjectKind::CircuitBreakerPolicy => self.circuit_breakers.remove(&key.name).is_some(),
+            ObjectKind::FaultInjectionPolicy => self.fault_injections.remove(&key.name).is_some(),
             ObjectKind::RateLimitPolicy => self.rate_limits.remove(&key.name).is_some(),
             ObjectKind::RetryPolicy => self.retries.remove(&key.name).is_some(),
             ObjectKind::Workload => self.workloads.remove(&key.name).is_some(),
@@ -176,6 +185,7 @@ impl Store {
             ObjectKind::GrpcRoute => self.grpc_routes.contains_key(&key.name),
             ObjectKind::AuthorizationPolicy => self.authorizations.contains_key(&key.name),
             ObjectKind::CircuitBreakerPolicy => self.circuit_breakers.contains_key(&key.name),
+            ObjectKind::FaultInjectionPolicy => self.fault_injections.contains_key(&key.name),
             ObjectKind::RateLimitPolicy => self.rate_limits.contains_key(&key.name),
             ObjectKind::RetryPolicy => self.retries.contains_key(&key.name),
             ObjectKind::Workload => self.workloads.contains_key(&key.name),
@@ -193,6 +203,7 @@ impl Store {
             ObjectKind::GrpcRoute => self.grpc_routes.keys().cloned().collect(),
             ObjectKind::AuthorizationPolicy => self.authorizations.keys().cloned().collect(),
             ObjectKind::CircuitBreakerPolicy => self.circuit_breakers.keys().cloned().collect(),
+            ObjectKind::FaultInjectionPolicy => self.fault_injections.keys().cloned().collect(),
             ObjectKind::RateLimitPolicy => self.rate_limits.keys().cloned().collect(),
             ObjectKind::RetryPolicy => self.retries.keys().cloned().collect(),
             ObjectKind::Workload => self.workloads.keys().cloned().collect(),
@@ -221,6 +232,7 @@ impl AnyObject {
             AnyObject::GrpcRoute(object) => &object.metadata,
             AnyObject::AuthorizationPolicy(object) => &object.metadata,
             AnyObject::CircuitBreakerPolicy(object) => &object.metadata,
+            AnyObject::FaultInjectionPolicy(object) => &object.metadata,
             AnyObject::RateLimitPolicy(object) => &object.metadata,
             AnyObject::RetryPolicy(object) => &object.metadata,
             AnyObject::Workload(object) => &object.metadata,
@@ -238,6 +250,7 @@ impl AnyObject {
             AnyObject::GrpcRoute(_) => ObjectKind::GrpcRoute,
             AnyObject::AuthorizationPolicy(_) => ObjectKind::AuthorizationPolicy,
             AnyObject::CircuitBreakerPolicy(_) => ObjectKind::CircuitBreakerPolicy,
+            AnyObject::FaultInjectionPolicy(_) => ObjectKind::FaultInjectionPolicy,
             AnyObject::RateLimitPolicy(_) => ObjectKind::RateLimitPolicy,
             AnyObject::RetryPolicy(_) => ObjectKind::RetryPolicy,
             AnyObject::Workload(_) => ObjectKind::Workload,
@@ -252,7 +265,7 @@ impl AnyObject {
 
 impl ObjectKind {
     /// Every kind that is read.
-    pub const ALL: [ObjectKind; 11] = [
+    pub const ALL: [ObjectKind; 12] = [
         ObjectKind::Service,
         ObjectKind::EndpointSlice,
         ObjectKind::Pod,
@@ -261,6 +274,7 @@ impl ObjectKind {
         ObjectKind::GrpcRoute,
         ObjectKind::AuthorizationPolicy,
         ObjectKind::CircuitBreakerPolicy,
+        ObjectKind::FaultInjectionPolicy,
         ObjectKind::RateLimitPolicy,
         ObjectKind::RetryPolicy,
         ObjectKind::Workload,
@@ -277,6 +291,7 @@ impl ObjectKind {
             ObjectKind::GrpcRoute => "GRPCRoute",
             ObjectKind::AuthorizationPolicy => "AuthorizationPolicy",
             ObjectKind::CircuitBreakerPolicy => "CircuitBreakerPolicy",
+            ObjectKind::FaultInjectionPolicy => "FaultInjectionPolicy",
             ObjectKind::RateLimitPolicy => "RateLimitPolicy",
             ObjectKind::RetryPolicy => "RetryPolicy",
             ObjectKind::Workload => "Workload",
@@ -293,6 +308,7 @@ impl ObjectKind {
             ObjectKind::HttpRoute | ObjectKind::GrpcRoute => weft_api::gateway::API_VERSION,
             ObjectKind::AuthorizationPolicy
             | ObjectKind::CircuitBreakerPolicy
+            | ObjectKind::FaultInjectionPolicy
             | ObjectKind::RateLimitPolicy
             | ObjectKind::RetryPolicy => weft_api::names::POLICY_API_VERSION,
             ObjectKind::Workload => weft_api::names::LOCAL_API_VERSION,
@@ -304,6 +320,7 @@ impl ObjectKind {
         match self {
             ObjectKind::AuthorizationPolicy => Some("authorizationpolicies"),
             ObjectKind::CircuitBreakerPolicy => Some("circuitbreakerpolicies"),
+            ObjectKind::FaultInjectionPolicy => Some("faultinjectionpolicies"),
             ObjectKind::RateLimitPolicy => Some("ratelimitpolicies"),
             ObjectKind::RetryPolicy => Some("retrypolicies"),
             _ => None,

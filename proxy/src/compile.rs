@@ -146,7 +146,16 @@ impl Compiler {
             let action = match action {
                 Action::Respond(status) => route::Action::Respond(*status),
                 Action::Redirect(redirect) => route::Action::Redirect(redirect.clone()),
-                Action::Forward { clusters: sharing, missing, rewrite, mirrors, timeout, retry, guard } => {
+                Action::Forward {
+                    clusters: sharing,
+                    missing,
+                    rewrite,
+                    mirrors,
+                    timeout,
+                    faults,
+                    retry,
+                    guard,
+                } => {
                     let backend = |spec: &BackendSpec| Backend {
                         weight: spec.weight,
                         cluster: self.cluster(&spec.cluster, held, clusters, now),
@@ -167,6 +176,7 @@ impl Compiler {
                         backends,
                         missing: *missing,
                         timeout: *timeout,
+                        faults: faults.clone(),
                         retry,
                     })
                 }

@@ -56,6 +56,8 @@ pub struct Exchange {
     pub words: Option<Arc<str>>,
     /// Why a policy in audit mode would refuse it, in words.
     pub audit: Option<Arc<str>>,
+    /// The fault that a policy injected and that is no answer, in words.
+    pub injected: Option<Arc<str>>,
     /// Whether it failed for good where it might have been retried.
     pub given_up: bool,
     status: Option<StatusCode>,
@@ -94,6 +96,7 @@ impl Exchange {
             fault: None,
             words: None,
             audit: None,
+            injected: None,
             given_up: false,
             status: None,
             body_bytes: 0,
@@ -148,7 +151,7 @@ impl Exchange {
     fn tell(&self) {
         let status = self.status.unwrap_or_else(|| Fault::ClientCancelled.status()).as_u16();
         let log = &self.worker.shared.telemetry.log;
-        if !log.wants(status, self.fault, self.audit.is_some()) {
+        if !log.wants(status, self.fault, self.audit.is_some() || self.injected.is_some()) {
             return;
         }
         let local = self
@@ -180,6 +183,7 @@ impl Exchange {
             fault: self.fault,
             reason: self.words.as_deref().or(self.fault.map(Fault::reason)),
             audit: self.audit.as_deref(),
+            injected: self.injected.as_deref(),
         });
     }
 }

@@ -49,6 +49,8 @@ pub enum Fault {
         /// Time until it has one.
         retry_after: Duration,
     },
+    /// A policy has it answered in place of the service.
+    Injected,
     /// The request is not one that a proxy may forward.
     BadRequest,
     /// CONNECT and TRACE are not forwarded.
@@ -82,7 +84,7 @@ pub enum Blame {
 
 impl Fault {
     /// Every fault, for tables and tests.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 26] = [
         Self::NotConfigured,
         Self::UnknownDestination,
         Self::NoRoute,
@@ -100,6 +102,7 @@ impl Fault {
         Self::Denied,
         Self::PathRefused,
         Self::RateLimited { retry_after: Duration::ZERO },
+        Self::Injected,
         Self::BadRequest,
         Self::MethodRefused,
         Self::ClientCancelled,
@@ -202,6 +205,12 @@ impl Fault {
                 Downstream,
                 "more requests came than a RateLimitPolicy of the workload lets in; send fewer",
             ),
+            Self::Injected => (
+                "fault_injected",
+                503,
+                Configuration,
+                "a FaultInjectionPolicy answers in place of the service, to test who calls it; remove it when that is done",
+            ),
             Self::BadRequest => {
                 ("bad_request", 400, Downstream, "the request is malformed, and nothing was forwarded")
             }
@@ -266,22 +275,23 @@ impl Fault {
         }
     }
 
-    /// The answer to a call of gRPC, where the fault has one of its own: headers alone, with status and message.
-    fn grpc_response(self) -> Option<http::Response<&'static str>> {
-        let code = self.grpc_code()? as i32;
+    /// The answer to a call of gRPC by `code`: headers alone, with status and message.
+    pub fn grpc_response(self, code: tonic::Code) -> http::Response<&'static str> {
         let mut response = http::Response::new("");
         let headers = response.headers_mut();
         headers.insert(names::HEADER_FAULT, HeaderValue::from_static(self.flag()));
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
-        headers.insert("grpc-status", HeaderValue::from(code));
+        headers.insert("grpc-status", HeaderValue::from(code as i32));
         headers.insert("grpc-message", HeaderValue::from_static(self.reason()));
-        Some(response)
+        response
     }
 
     /// The answer to `request`, as its protocol has it.
     pub fn answer(self, request: &Parts) -> http::Response<&'static str> {
-        let grpc = is_grpc(request).then(|| self.grpc_response()).flatten();
-        grpc.unwrap_or_else(|| self.response())
+        match self.grpc_code().filter(|_| is_grpc(request)) {
+            Some(code) => self.grpc_response(code),
+            None => self.response(),
+        }
     }
 
     /// The response that the caller gets: status, flag, and the reason as text.

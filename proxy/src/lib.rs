@@ -44,6 +44,8 @@ mod tcp;
 mod detect;
 mod deadline;
 mod route;
+mod fault_injection;
+mod share;
 mod retry;
 mod cluster;
 mod balance;

@@ -6,7 +6,8 @@
 //! and responses; there for each try a backend by weight, the target breaker, the limits, an endpoint, the request
 //! itself, and what its end means to breaker and retry.
 
-// Copies for somebody else,
+// Faults that are injected, and copies for somebody else,
+mod injection;
 mod mirror;
 // and the request on its way to a backend, as often as it takes.
 mod tries;
@@ -193,6 +194,14 @@ async fn answer<'r>(
             response.map(Answer::Local).map_err(|_| Fault::BadRequest.into())
         }
         Action::Forward(forward) => {
+            if let Some(faults) = &forward.faults {
+                // In a box, since few requests have to do with it and all would be larger by it.
+                let injected =
+                    Box::pin(injection::inject(worker, faults, forward.timeout, exchange, request));
+                if let Some(response) = injected.await? {
+                    return Ok(Answer::Local(response));
+                }
+            }
             edit(route, forward, request)?;
             let body = match upgrade {
                 None => mirror::copy(worker, route, forward, request, body),

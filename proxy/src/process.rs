@@ -10,6 +10,7 @@ use std::{
 
 use rand::Rng;
 use tokio::{net::TcpListener, task::LocalSet};
+use weft_api::fault_injection::HELD_MAX;
 use weft_identity::tls::Credentials;
 use weft_runtime::{
     Admin, Readiness, Registry, Shutdown, Tasks, Worker as Thread, Workers,
@@ -19,6 +20,7 @@ use weft_runtime::{
 use crate::{
     accept::{self, Leads},
     app,
+    breaker::Gauge,
     compile::Compiler,
     config::{Config, ConfigError, Source},
     demand::Demands,
@@ -29,7 +31,7 @@ use crate::{
     setback::Setbacks,
     snapshot::Snapshots,
     subscribe::{self, Subscription},
-    telemetry::{Telemetry, connections, log::AccessLog, refusals, requests},
+    telemetry::{Telemetry, connections, injections, log::AccessLog, refusals, requests},
     worker::{Shared, Worker},
 };
 
@@ -73,6 +75,7 @@ async fn proxy(config: Config) -> Result<(), ProcessError> {
         demands: Arc::new(Demands::default()),
         app_limits: app::limits(),
         rate_buckets: Buckets::new(Instant::now()),
+        held: Gauge::new(HELD_MAX),
         telemetry: Telemetry::new(workers, log),
         setbacks: Setbacks::new(Instant::now()),
         credentials: Credentials::new(trust_domain, bundle),
@@ -133,6 +136,7 @@ fn expose(registry: &Registry, shared: &Arc<Shared>) -> prometheus::Result<()> {
     registry.register(Box::new(requests::Exposed(Arc::clone(&shared.telemetry.client))))?;
     registry.register(Box::new(connections::Exposed::new(Arc::clone(&shared.telemetry.connections))))?;
     registry.register(Box::new(refusals::Exposed::new(Arc::clone(&shared.telemetry.refusals))))?;
+    registry.register(Box::new(injections::Exposed::new(Arc::clone(&shared.telemetry.injections))))?;
     registry.register(Box::new(expose::Exposed {
         snapshots: Arc::clone(&shared.snapshots),
         credentials: Arc::clone(&shared.credentials),

@@ -100,6 +100,13 @@ struct ClusterMetadata {
     circuit_breaker: Option<CircuitBreaker>,
 }
 
+/// A policy under its name.
+#[derive(Deserialize)]
+struct PolicyMetadata<P> {
+    policy: String,
+    spec: P,
+}
+
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct EndpointMetadata {

@@ -17,6 +17,7 @@ use weft_api::names;
 
 use crate::{
     cluster::Cluster,
+    fault_injection::FaultInjection,
     guard::Guard,
     retry::{self, budget::Budget},
     telemetry::requests::Series,
@@ -81,6 +82,8 @@ pub struct Forward {
     pub missing: StatusCode,
     /// For response headers, retries included. `None` = no limit.
     pub timeout: Option<Duration>,
+    /// What is injected before all that. `None` = nothing.
+    pub faults: Option<Arc<FaultInjection>>,
     /// When and how to try again. `None` = once only.
     pub retry: Option<retry::Rule>,
 }
@@ -189,6 +192,7 @@ impl Forward {
             backends: Backends::new(vec![backend]),
             missing: StatusCode::INTERNAL_SERVER_ERROR,
             timeout: Some(COPY_TIMEOUT),
+            faults: None,
             retry: None,
         }
     }

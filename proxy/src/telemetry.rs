@@ -1,7 +1,8 @@
 //! What a request leaves behind: one observation in a histogram and, if asked for, one line in the access log.
 //! Recorded once, by the spines.
 
-// What policies kept out, counted.
+// What policies injected and kept out, counted.
+pub mod injections;
 pub mod refusals;
 // Opaque connections, counted.
 pub mod connections;
@@ -13,6 +14,7 @@ pub mod log;
 use std::sync::Arc;
 
 use connections::Connections;
+use injections::Injections;
 use refusals::Refusals;
 use requests::Family;
 
@@ -45,6 +47,8 @@ pub struct Telemetry {
     pub connections: Arc<Connections>,
     /// What policies kept out.
     pub refusals: Arc<Refusals>,
+    /// What policies injected.
+    pub injections: Arc<Injections>,
     /// The access log.
     pub log: log::AccessLog,
 }
@@ -69,6 +73,7 @@ impl Telemetry {
             client: Arc::new(client),
             connections: Arc::default(),
             refusals: Arc::default(),
+            injections: Arc::default(),
             log,
         }
     }

@@ -12,8 +12,15 @@ use weft_identity::tls::Credentials;
 use weft_runtime::{Shutdown, Tasks};
 
 use crate::{
-    app::Apps, breaker::Limits, demand::Demands, rate_limit::Buckets, setback::Setbacks, snapshot::Snapshots,
-    tcp::Scratch, telemetry::Telemetry, upstream::Pools,
+    app::Apps,
+    breaker::{Gauge, Limits},
+    demand::Demands,
+    rate_limit::Buckets,
+    setback::Setbacks,
+    snapshot::Snapshots,
+    tcp::Scratch,
+    telemetry::Telemetry,
+    upstream::Pools,
 };
 
 /// How often a worker looks whether it got the processor in time.
@@ -33,6 +40,8 @@ pub struct Shared {
     pub app_limits: Limits,
     /// What is left of the limits on requests to it.
     pub rate_buckets: Buckets,
+    /// Requests that are held because a policy says so.
+    pub held: Arc<Gauge>,
     /// Metrics and log.
     pub telemetry: Telemetry,
     /// What failed for good on its way out.
@@ -84,15 +93,14 @@ impl Worker {
         });
         let watched = Rc::downgrade(&worker);
         worker.tasks.spawn_local("lag", async move {
-            let mut due = Instant::now() + TICK;
             loop {
-                tokio::time::sleep_until(due.into()).await;
+                let due = Instant::now() + TICK;
+                tokio::time::sleep(TICK).await;
                 let Some(worker) = watched.upgrade() else { return };
                 let now = Instant::now();
                 if now.saturating_duration_since(due) > LAG {
                     worker.starved_at.set(Some(now));
                 }
-                due = now + TICK;
             }
         });
         worker
@@ -118,6 +126,7 @@ impl Worker {
             demands: Arc::default(),
             app_limits: crate::app::limits(),
             rate_buckets: Buckets::new(Instant::now()),
+            held: Gauge::new(weft_api::fault_injection::HELD_MAX),
             telemetry: Telemetry::new(1, log),
             setbacks: Setbacks::new(Instant::now()),
             credentials,

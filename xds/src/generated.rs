@@ -62,10 +62,22 @@ pub mod envoy {
             }
         }
         pub mod filters {
+            pub mod common {
+                pub mod fault {
+                    pub mod v3 {
+                        include!("generated/envoy.extensions.filters.common.fault.v3.rs");
+                    }
+                }
+            }
             pub mod http {
                 pub mod cors {
                     pub mod v3 {
                         include!("generated/envoy.extensions.filters.http.cors.v3.rs");
+                    }
+                }
+                pub mod fault {
+                    pub mod v3 {
+                        include!("generated/envoy.extensions.filters.http.fault.v3.rs");
                     }
                 }
                 pub mod rbac {

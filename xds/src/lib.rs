@@ -28,7 +28,8 @@ pub use generated::{
         },
         extensions::{
             filters::{
-                http::{cors::v3 as cors, rbac::v3 as http_rbac, router::v3 as router},
+                common::fault::v3 as fault_delay,
+                http::{cors::v3 as cors, fault::v3 as fault, rbac::v3 as http_rbac, router::v3 as router},
                 network::{
                     http_connection_manager::v3 as http_connection_manager, rbac::v3 as network_rbac,
                     tcp_proxy::v3 as tcp_proxy,

@@ -17,6 +17,8 @@ use weft_xds::{
     cors::CorsPolicy,
     discovery::{DeltaDiscoveryRequest, DeltaDiscoveryResponse, Resource},
     endpoint::{Endpoint, LbEndpoint, lb_endpoint},
+    fault::{FaultAbort, HttpFault, fault_abort::ErrorType},
+    fault_delay::{FaultDelay, fault_delay::FaultDelaySecifier},
     http_connection_manager::{HttpConnectionManager, Rds, http_connection_manager},
     listener::{ApiListener, FilterChain, FilterChainMatch, Listener},
     matcher::{RegexMatchAndSubstitute, RegexMatcher, StringMatcher, string_matcher},
@@ -299,6 +301,29 @@ fn what_routes_do_besides() {
     };
     let lists = [field(1, b""), field(2, b"m"), field(3, b"h"), field(4, b"e"), field(5, b"5")];
     check(&cors, &[&lists[..], &[field(6, &varint(1, 1)), field(10, b"")]].concat());
+}
+
+#[test]
+fn faults() {
+    let percentage = Some(FractionalPercent {
+        numerator: 7,
+        denominator: fractional_percent::DenominatorType::Million.into(),
+    });
+    let share = [varint(1, 7), varint(2, 2)].concat();
+    let fixed = FaultDelaySecifier::FixedDelay(Duration { seconds: 2, nanos: 0 });
+    let delay = FaultDelay { percentage, fault_delay_secifier: Some(fixed) };
+    let delay_bytes = [field(3, &varint(1, 2)), field(4, &share)].concat();
+    check(&delay, &[field(3, &varint(1, 2)), field(4, &share)]);
+    let abort = |error_type| FaultAbort { percentage, error_type: Some(error_type) };
+    check(&abort(ErrorType::HttpStatus(99)), &[varint(2, 99), field(3, &share)]);
+    check(&abort(ErrorType::GrpcStatus(14)), &[field(3, &share), varint(5, 14)]);
+    let abort_bytes = [varint(2, 99), field(3, &share)].concat();
+    let fault = HttpFault {
+        delay: Some(delay),
+        abort: Some(abort(ErrorType::HttpStatus(99))),
+        max_active_faults: Some(9),
+    };
+    check(&fault, &[field(1, &delay_bytes), field(2, &abort_bytes), field(6, &varint(1, 9))]);
 }
 
 #[test]

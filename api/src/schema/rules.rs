@@ -17,6 +17,8 @@ pub(super) enum Rule {
     Whole(u32, u32),
     /// A share: from 0 to 1.
     Share,
+    /// A share in hundredths: from 0 to 100.
+    Percent,
     /// A list of so many entries: from the first to the second, both included.
     Entries(usize, usize),
     /// Text of so many characters at most.
@@ -54,6 +56,7 @@ impl Rule {
                 schema["minimum"] = 0.into();
                 schema["maximum"] = 1.into();
             }
+            Rule::Percent => Rule::Whole(0, 100).apply(schema),
             Rule::Entries(min, max) => {
                 schema["maxItems"] = max.into();
                 if min > 0 {
@@ -150,6 +153,40 @@ pub(super) fn retry() -> Vec<(String, Rule)> {
             },
         ),
         ("maxBodyBytes", Rule::Whole(0, 64 * 1024)),
+    ];
+    own.into_iter().map(|(field, rule)| (field.to_owned(), rule)).collect()
+}
+
+/// The demands on a `FaultInjectionPolicy`, by paths below `spec`.
+pub(super) fn fault_injection() -> Vec<(String, Rule)> {
+    let own = [
+        (
+            "",
+            Rule::Cel {
+                rule: "has(self.delay) || has(self.abort)",
+                message: "is missing, and so is abort; one of them must be there",
+                blamed: ".delay",
+            },
+        ),
+        ("delay.percent", Rule::Percent),
+        (
+            "delay.duration",
+            Rule::Cel {
+                rule: "duration(self) >= duration('1ms') && duration(self) <= duration('5m')",
+                message: "must be within 1ms to 5m",
+                blamed: "",
+            },
+        ),
+        (
+            "abort",
+            Rule::Cel {
+                rule: "has(self.httpStatus) || has(self.grpcStatus)",
+                message: "must hold httpStatus, grpcStatus, or both",
+                blamed: "",
+            },
+        ),
+        ("abort.percent", Rule::Percent),
+        ("abort.httpStatus", Rule::Whole(400, 599)),
     ];
     own.into_iter().map(|(field, rule)| (field.to_owned(), rule)).collect()
 }

@@ -1,4 +1,5 @@
 mod authorization;
+mod fault_injection;
 mod pages;
 mod rate_limit;
 mod server;
@@ -323,6 +324,7 @@ fn the_files_are_structural_and_fresh() {
     let schemas = [
         ("authorization-policy", authorization_policy()),
         ("circuit-breaker-policy", circuit_breaker_policy()),
+        ("fault-injection-policy", fault_injection_policy()),
         ("rate-limit-policy", rate_limit_policy()),
         ("retry-policy", retry_policy()),
     ];

@@ -1,22 +1,29 @@
 //! Where the requests of a service's port go: every match of every rule, in the order of precedence.
 
 mod cors;
+mod faults;
 mod filters;
 mod matches;
 mod precedence;
 mod retries;
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 use weft_api::{
+    Object,
     circuit_breaker::CircuitBreaker,
-    gateway::{BackendRef, Match, Rule},
+    fault_injection::FaultInjection,
+    gateway::{BackendRef, Filter, Match, Rule},
     object::Metadata as ObjectMetadata,
+    policy::Policy,
     retry::Retry,
 };
 use weft_xds::{
     Kind,
     core::Metadata,
     metadata,
+    protobuf::Any,
     route::{
         DirectResponseAction, Route, RouteAction, RouteConfiguration, VirtualHost, WeightedCluster,
         route::Action,
@@ -27,7 +34,7 @@ use weft_xds::{
 
 use super::Draft;
 use crate::{
-    resolve::{PortView, RouteView, Routes, RuleView},
+    resolve::{Policies, PortView, RouteView, Routes},
     snapshot,
     store::ObjectName,
 };
@@ -39,22 +46,29 @@ use precedence::Candidate;
 const DEFAULT_ROUTE: &str = "default";
 
 /// What the fields of a route that others know cannot say.
-#[derive(Clone, Copy, Serialize)]
+#[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Extra<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     circuit_breaker: Option<&'a CircuitBreaker>,
     #[serde(skip_serializing_if = "Option::is_none")]
     retry: Option<&'a Retry>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fault_injection: Option<&'a Faults<'a>>,
+}
+
+/// A FaultInjectionPolicy under its name.
+#[derive(Serialize)]
+struct Faults<'a> {
+    policy: String,
+    spec: &'a FaultInjection,
 }
 
 /// The routes of a service's port.
 pub(super) fn of_service(service: &ObjectName, port: &PortView) -> Draft {
     let name = snapshot::port_name(service, port.port.port);
     match &port.routes {
-        Routes::Http(views) if views.is_empty() => {
-            all_to_cluster(name, port.retry.as_ref().map(|policy| &policy.spec.settings))
-        }
+        Routes::Http(views) if views.is_empty() => all_to_cluster(name, &port.policies),
         Routes::Http(views) => draft(name, in_order(views, port)),
         Routes::Grpc(views) => draft(name, in_order(views, port)),
     }
@@ -65,13 +79,16 @@ fn in_order<M: Condition>(views: &[RouteView<M>], port: &PortView) -> Vec<Route>
 }
 
 /// Every request goes to the cluster of the same name.
-pub(super) fn all_to_cluster(name: String, retry: Option<&Retry>) -> Draft {
+pub(super) fn all_to_cluster(name: String, policies: &Policies) -> Draft {
+    let retry = policies.retry.as_ref().map(|policy| &policy.spec.settings);
+    let faults = policies.fault_injection.as_deref().map(Faults::of);
     let action = forward(ClusterSpecifier::Cluster(name.clone()), None, retry);
     let route = Route {
         name: DEFAULT_ROUTE.to_owned(),
         r#match: Some(Match::default().matcher()),
         action: Some(Action::Route(action)),
-        metadata: Extra { circuit_breaker: None, retry }.metadata(),
+        metadata: Extra { circuit_breaker: None, retry, fault_injection: faults.as_ref() }.metadata(),
+        typed_per_filter_config: per_filter(&[], faults.as_ref()),
         ..Route::default()
     };
     draft(name, vec![route])
@@ -92,25 +109,30 @@ fn draft(name: String, routes: Vec<Route>) -> Draft {
 
 fn candidate_route<M: Condition>(candidate: &Candidate<'_, M>, port: &PortView) -> Route {
     let object = &candidate.view.route;
-    let RuleView { circuit_breaker, retry } = candidate.policies;
+    let Policies { circuit_breaker, retry, fault_injection } = candidate.policies;
     let name = format!("{}/{}/{}", ObjectName::of(&object.metadata), M::STEP, candidate.rule_index);
     // A policy of the route wins over that of the service, and the route's own word over both.
-    let attached = retry.as_ref().or(port.retry.as_ref());
+    let attached = retry.as_ref().or(port.policies.retry.as_ref());
     let retry = retries::of_rule(candidate.rule, attached.map(|policy| &policy.spec.settings));
     // The service's own breaker stays with its cluster: both apply.
     let circuit_breaker = circuit_breaker.as_ref().map(|policy| &policy.spec.settings);
+    let action = action(candidate, port, retry.as_ref());
+    let faults = fault_injection.as_deref().or(port.policies.fault_injection.as_deref());
+    // What a route answers itself is nobody's fault.
+    let faults = faults.filter(|_| matches!(action, Action::Route(_))).map(Faults::of);
     let Headers { request_add, request_remove, response_add, response_remove } =
         filters::headers(&candidate.rule.filters);
     Route {
         name,
         r#match: Some(candidate.one.matcher()),
-        action: Some(action(candidate, port, retry.as_ref())),
-        metadata: Extra { circuit_breaker, retry: retry.as_ref() }.metadata(),
+        action: Some(action),
+        metadata: Extra { circuit_breaker, retry: retry.as_ref(), fault_injection: faults.as_ref() }
+            .metadata(),
         request_headers_to_add: request_add,
         request_headers_to_remove: request_remove,
         response_headers_to_add: response_add,
         response_headers_to_remove: response_remove,
-        typed_per_filter_config: cors::per_filter(&candidate.rule.filters).collect(),
+        typed_per_filter_config: per_filter(&candidate.rule.filters, faults.as_ref()),
     }
 }
 
@@ -141,11 +163,23 @@ fn action<M: Condition>(candidate: &Candidate<'_, M>, port: &PortView, retry: Op
 impl Extra<'_> {
     /// `None` if there is nothing to be said.
     fn metadata(self) -> Option<Metadata> {
-        let says_something = self.circuit_breaker.is_some() || self.retry.is_some();
+        let says_something =
+            self.circuit_breaker.is_some() || self.retry.is_some() || self.fault_injection.is_some();
         says_something.then(|| {
             metadata::write(&self).expect("a policy is an object, and its whole numbers have 32 bits")
         })
     }
+}
+
+impl<'a> Faults<'a> {
+    fn of(policy: &'a Object<Policy<FaultInjection>>) -> Self {
+        Self { policy: ObjectName::of(&policy.metadata).to_string(), spec: &policy.spec.settings }
+    }
+}
+
+/// What HTTP filters are told by a route with these `filters` and `faults`.
+fn per_filter(filters: &[Filter], faults: Option<&Faults<'_>>) -> BTreeMap<String, Any> {
+    cors::per_filter(filters).chain(faults.map(|faults| faults::per_filter(faults.spec))).collect()
 }
 
 fn forward(

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use weft_api::{
     Object,
     circuit_breaker::CircuitBreaker,
+    fault_injection::FaultInjection,
     gateway::{self, RouteSpec, Rule},
     kubernetes::ServicePort,
     object::Metadata,
@@ -15,8 +16,54 @@ use weft_api::{
 use super::flaw::Flaw;
 use crate::store::{Finding, ObjectKey, ObjectKind, ObjectName, Reason, Store, Table};
 
+/// The policies that are attached to a port of a service, or to a rule of a route.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Policies {
+    /// The circuit breaker: of the port's cluster, or one that stands before the services'.
+    pub circuit_breaker: Option<Arc<Object<Policy<CircuitBreaker>>>>,
+    /// The retry policy. That of a rule takes the place of the service's.
+    pub retry: Option<Arc<Object<Policy<Retry>>>>,
+    /// The faults to inject. Those of a rule take the place of the service's.
+    pub fault_injection: Option<Arc<Object<Policy<FaultInjection>>>>,
+}
+
+/// The policies of all such kinds, to be asked which of them apply to something.
+pub(super) struct Attached {
+    circuit_breakers: Attachments<Policy<CircuitBreaker>>,
+    retries: Attachments<Policy<Retry>>,
+    fault_injections: Attachments<Policy<FaultInjection>>,
+}
+
+impl Attached {
+    pub(super) fn of(store: &Store, findings: &mut Vec<Finding>) -> Self {
+        Self {
+            circuit_breakers: Attachments::of_circuit_breakers(store, findings),
+            retries: Attachments::of_retries(store, findings),
+            fault_injections: Attachments::of_fault_injections(store, findings),
+        }
+    }
+
+    /// What applies to a port of a service: what names the port, or else what names the service.
+    pub(super) fn to_port(&self, service: &ObjectName, port: &ServicePort) -> Policies {
+        Policies {
+            circuit_breaker: self.circuit_breakers.of_port(service, port),
+            retry: self.retries.of_port(service, port),
+            fault_injection: self.fault_injections.of_port(service, port),
+        }
+    }
+
+    /// What applies to a rule of a route: what names the rule, or else what names the route.
+    pub(super) fn to_rule<M>(&self, route: &ObjectKey, rule: &Rule<M>) -> Policies {
+        Policies {
+            circuit_breaker: self.circuit_breakers.of_rule(route, rule),
+            retry: self.retries.of_rule(route, rule),
+            fault_injection: self.fault_injections.of_rule(route, rule),
+        }
+    }
+}
+
 /// The policies of one kind, by what they are attached to.
-pub(super) struct Attachments<S> {
+struct Attachments<S> {
     by_target: BTreeMap<Target, Arc<Object<S>>>,
 }
 
@@ -29,14 +76,20 @@ struct Target {
 }
 
 impl Attachments<Policy<CircuitBreaker>> {
-    pub(super) fn of_circuit_breakers(store: &Store, findings: &mut Vec<Finding>) -> Self {
+    fn of_circuit_breakers(store: &Store, findings: &mut Vec<Finding>) -> Self {
         Self::attach(store, &store.circuit_breakers, ObjectKind::CircuitBreakerPolicy, findings)
     }
 }
 
 impl Attachments<Policy<Retry>> {
-    pub(super) fn of_retries(store: &Store, findings: &mut Vec<Finding>) -> Self {
+    fn of_retries(store: &Store, findings: &mut Vec<Finding>) -> Self {
         Self::attach(store, &store.retries, ObjectKind::RetryPolicy, findings)
+    }
+}
+
+impl Attachments<Policy<FaultInjection>> {
+    fn of_fault_injections(store: &Store, findings: &mut Vec<Finding>) -> Self {
+        Self::attach(store, &store.fault_injections, ObjectKind::FaultInjectionPolicy, findings)
     }
 }
 
@@ -73,14 +126,12 @@ impl<P> Attachments<Policy<P>> {
 }
 
 impl<S> Attachments<S> {
-    /// What applies to a port of a service: what names the port, or else what names the service.
-    pub(super) fn of_port(&self, service: &ObjectName, port: &ServicePort) -> Option<Arc<Object<S>>> {
+    fn of_port(&self, service: &ObjectName, port: &ServicePort) -> Option<Arc<Object<S>>> {
         self.find(ObjectKind::Service, service, Some(port.port.to_string()))
             .or_else(|| self.find(ObjectKind::Service, service, None))
     }
 
-    /// What applies to a rule of a route: what names the rule, or else what names the route.
-    pub(super) fn of_rule<M>(&self, route: &ObjectKey, rule: &Rule<M>) -> Option<Arc<Object<S>>> {
+    fn of_rule<M>(&self, route: &ObjectKey, rule: &Rule<M>) -> Option<Arc<Object<S>>> {
         let named = rule.name.clone().and_then(|name| self.find(route.kind, &route.name, Some(name)));
         named.or_else(|| self.find(route.kind, &route.name, None))
     }

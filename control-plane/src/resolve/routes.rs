@@ -4,14 +4,15 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use weft_api::{
     Object,
-    circuit_breaker::CircuitBreaker,
     gateway::{GrpcMatch, Match, RouteSpec},
     kubernetes::{ServicePort, ServiceSpec},
-    policy::Policy,
-    retry::Retry,
 };
 
-use super::{attach::Attachments, flaw::Flaw, references};
+use super::{
+    attach::{Attached, Policies},
+    flaw::Flaw,
+    references,
+};
 use crate::store::{Finding, ObjectKey, ObjectKind, ObjectName, Reason, Store, Table};
 
 /// The routes of a port, by seniority.
@@ -29,27 +30,18 @@ pub struct RouteView<M> {
     /// The route.
     pub route: Arc<Object<RouteSpec<M>>>,
     /// What is attached to each of its rules.
-    pub rules: Vec<RuleView>,
-}
-
-/// The policies that are attached to a rule of a route, or to the route as a whole.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct RuleView {
-    /// The circuit breaker that stands before the services'.
-    pub circuit_breaker: Option<Arc<Object<Policy<CircuitBreaker>>>>,
-    /// The retry policy that takes the place of the service's.
-    pub retry: Option<Arc<Object<Policy<Retry>>>>,
+    pub rules: Vec<Policies>,
 }
 
 /// All routes, by the services that they are attached to.
-pub(super) struct Attached {
+pub(super) struct AttachedRoutes {
     http: ByService<Match>,
     grpc: ByService<GrpcMatch>,
 }
 
 type ByService<M> = BTreeMap<ObjectName, Vec<Arc<Object<RouteSpec<M>>>>>;
 
-impl Attached {
+impl AttachedRoutes {
     pub(super) fn of(store: &Store) -> Self {
         Self { http: by_service(&store.http_routes), grpc: by_service(&store.grpc_routes) }
     }
@@ -59,14 +51,13 @@ impl Attached {
         &self,
         service: &Object<ServiceSpec>,
         port: &ServicePort,
-        breakers: &Attachments<Policy<CircuitBreaker>>,
-        retries: &Attachments<Policy<Retry>>,
+        policies: &Attached,
         findings: &mut Vec<Finding>,
     ) -> Routes {
         let http = attached(&self.http, service, port);
         let grpc = attached(&self.grpc, service, port);
         let Some((winner, _)) = grpc.first() else {
-            let view = |(route, _)| view(ObjectKind::HttpRoute, route, breakers, retries);
+            let view = |(route, _)| view(ObjectKind::HttpRoute, route, policies);
             return Routes::Http(http.into_iter().map(view).collect());
         };
         findings.extend(http.iter().map(|(route, parent)| {
@@ -84,7 +75,7 @@ impl Attached {
             let object = references::about(ObjectKind::HttpRoute, &route.metadata);
             flaw.at(&object, &format!("spec.parentRefs[{parent}]"))
         }));
-        let view = |(route, _)| view(ObjectKind::GrpcRoute, route, breakers, retries);
+        let view = |(route, _)| view(ObjectKind::GrpcRoute, route, policies);
         Routes::Grpc(grpc.into_iter().map(view).collect())
     }
 }
@@ -125,16 +116,8 @@ fn attached<'a, M>(
     by_parent.collect()
 }
 
-fn view<M>(
-    kind: ObjectKind,
-    route: &Arc<Object<RouteSpec<M>>>,
-    breakers: &Attachments<Policy<CircuitBreaker>>,
-    retries: &Attachments<Policy<Retry>>,
-) -> RouteView<M> {
+fn view<M>(kind: ObjectKind, route: &Arc<Object<RouteSpec<M>>>, policies: &Attached) -> RouteView<M> {
     let key = ObjectKey { kind, name: ObjectName::of(&route.metadata) };
-    let rules = route.spec.rules.iter().map(|rule| RuleView {
-        circuit_breaker: breakers.of_rule(&key, rule),
-        retry: retries.of_rule(&key, rule),
-    });
+    let rules = route.spec.rules.iter().map(|rule| policies.to_rule(&key, rule));
     RouteView { rules: rules.collect(), route: Arc::clone(route) }
 }

@@ -193,6 +193,9 @@ fn object(kind: ObjectKind, metadata: Metadata, node: &Node, author: Author) -> 
         ObjectKind::CircuitBreakerPolicy => {
             AnyObject::CircuitBreakerPolicy(Arc::new(Object { metadata, spec: policy(spec)? }))
         }
+        ObjectKind::FaultInjectionPolicy => {
+            AnyObject::FaultInjectionPolicy(Arc::new(Object { metadata, spec: policy(spec)? }))
+        }
         ObjectKind::RateLimitPolicy => {
             AnyObject::RateLimitPolicy(Arc::new(Object { metadata, spec: policy(spec)? }))
         }

@@ -16,7 +16,7 @@ use weft_xds::{
     tls::DownstreamTlsContext,
 };
 
-use super::{Listener, rbac};
+use super::{Listener, PolicyMetadata, rbac};
 use crate::{
     authorize::Authorization,
     http::serve::Version,
@@ -37,13 +37,7 @@ pub struct ServiceSpec {
 #[serde(rename_all = "camelCase", default)]
 struct ChainMetadata {
     probes: Vec<String>,
-    rate_limits: Vec<PolicyMetadata>,
-}
-
-#[derive(Deserialize)]
-struct PolicyMetadata {
-    policy: String,
-    spec: RateLimit,
+    rate_limits: Vec<PolicyMetadata<RateLimit>>,
 }
 
 /// What the last filter of a chain does with a connection.
@@ -236,7 +230,7 @@ fn http(
     Ok(HttpPort { plaintext, version, probes, authorization, rate_limits })
 }
 
-fn limits(policies: &[PolicyMetadata]) -> Result<Option<RateLimits>, String> {
+fn limits(policies: &[PolicyMetadata<RateLimit>]) -> Result<Option<RateLimits>, String> {
     for PolicyMetadata { policy, spec } in policies {
         spec.validate().map_err(|violation| format!("rateLimits `{policy}`: {violation}"))?;
     }

@@ -9,6 +9,7 @@ use http::{HeaderName, Method, StatusCode};
 use serde::Deserialize;
 use weft_api::{
     circuit_breaker::{CircuitBreaker, StatusRange},
+    fault_injection as policy,
     retry::{Backoff, Retry},
 };
 use weft_xds::{
@@ -26,8 +27,11 @@ use weft_xds::{
     },
 };
 
-use super::GuardSpec;
-use crate::route::{Cors, Edits, Match, Path, Redirect, Rewrite, Text, whole};
+use super::{GuardSpec, PolicyMetadata};
+use crate::{
+    fault_injection::FaultInjection,
+    route::{Cors, Edits, Match, Path, Redirect, Rewrite, Text, whole},
+};
 
 /// The routes of a service port, in order.
 #[derive(Debug)]
@@ -63,6 +67,8 @@ pub enum Action {
         mirrors: Vec<MirrorSpec>,
         /// For the whole request.
         timeout: Option<Duration>,
+        /// What is injected into requests.
+        faults: Option<Arc<FaultInjection>>,
         /// When to try again.
         retry: Option<Retry>,
         /// What stands before the route itself.
@@ -103,8 +109,16 @@ impl RouteSpec {
         let clusters = clusters.iter().map(backend).collect();
         let (rewrite, missing) = (Rewrite::default(), StatusCode::INTERNAL_SERVER_ERROR);
         let mirrors = Vec::new();
-        let action =
-            Action::Forward { clusters, missing, rewrite, mirrors, timeout: None, retry: None, guard: None };
+        let action = Action::Forward {
+            clusters,
+            missing,
+            rewrite,
+            mirrors,
+            timeout: None,
+            faults: None,
+            retry: None,
+            guard: None,
+        };
         Self { name: name.into(), matches: Match::default(), edits: Edits::default(), cors: None, action }
     }
 }
@@ -114,6 +128,7 @@ impl RouteSpec {
 struct RouteMetadata {
     retry: Option<Retry>,
     circuit_breaker: Option<CircuitBreaker>,
+    fault_injection: Option<PolicyMetadata<policy::FaultInjection>>,
 }
 
 impl Routes {
@@ -189,6 +204,11 @@ fn forward(action: &RouteAction, metadata: RouteMetadata) -> Result<Action, Stri
     let policy = retry.as_ref().and_then(|retry| retry.timeout).map(weft_api::Duration::get);
     let timeout = route.into_iter().chain(policy).min();
     let guard = metadata.circuit_breaker.map(GuardSpec::new).transpose()?.map(Box::new);
+    let faults = metadata.fault_injection.map(|PolicyMetadata { policy, spec }| {
+        let faults = FaultInjection::new(&policy, &spec).map(Arc::new);
+        faults.map_err(|reason| format!("faultInjection `{policy}`: {reason}"))
+    });
+    let faults = faults.transpose()?;
     let missing = match action.cluster_not_found_response_code() {
         ClusterNotFoundResponseCode::ServiceUnavailable => StatusCode::SERVICE_UNAVAILABLE,
         ClusterNotFoundResponseCode::NotFound => StatusCode::NOT_FOUND,
@@ -196,7 +216,7 @@ fn forward(action: &RouteAction, metadata: RouteMetadata) -> Result<Action, Stri
     };
     let mirrors = action.request_mirror_policies.iter().map(filters::mirror).collect::<Result<_, _>>();
     let mirrors = mirrors.map_err(|reason| format!("route.request_mirror_policies: {reason}"))?;
-    Ok(Action::Forward { clusters, missing, rewrite, mirrors, timeout, retry, guard })
+    Ok(Action::Forward { clusters, missing, rewrite, mirrors, timeout, faults, retry, guard })
 }
 
 fn backend(message: &ClusterWeight) -> Result<BackendSpec, String> {

@@ -315,6 +315,20 @@ fn one_bad_route_refuses_the_resource_and_is_named() {
 }
 
 #[test]
+fn a_route_carries_the_faults_that_are_injected_and_they_must_be_possible() {
+    let faults = |spec| RouteMessage {
+        metadata: Some(weft(&json!({"faultInjection": {"policy": "shop/storm", "spec": spec}}))),
+        ..route_to("a", route_match::PathSpecifier::Prefix("/".into()), None)
+    };
+    let abort = |percent: f64| json!({"abort": {"percent": percent, "httpStatus": 503}});
+    let Ok(Resource::Routes(routes)) = routes_of(vec![faults(abort(0.5))]) else { panic!("no routes") };
+    let Action::Forward { faults: Some(found), .. } = &routes.0[0].action else { panic!("no faults") };
+    assert_eq!(&*found.policy, "shop/storm");
+    let error = routes_of(vec![faults(abort(100.5))]).unwrap_err();
+    assert!(error.contains("faultInjection `shop/storm`: abort.percent is 100.5"), "{error}");
+}
+
+#[test]
 fn garbage_is_refused_and_never_a_panic() {
     for kind in Kind::ALL {
         for length in 0..64_u8 {

@@ -5,10 +5,7 @@ use std::sync::{Arc, atomic::Ordering::Relaxed};
 use rand::Rng;
 
 use super::Forward;
-use crate::telemetry::requests::Series;
-
-/// All requests.
-const WHOLE: u32 = 1_000_000;
+use crate::{share, telemetry::requests::Series};
 
 /// Who gets copies of a route's requests, and of how many.
 pub struct Mirror {
@@ -26,7 +23,7 @@ pub struct Mirror {
 impl Mirror {
     /// Whether one request is copied.
     pub fn draws(&self, random: &mut impl Rng) -> bool {
-        draws(self.parts_per_million, random)
+        share::draws(self.parts_per_million, random)
     }
 
     /// Counts a copy that was not made because there are too many.
@@ -36,10 +33,3 @@ impl Mirror {
         }
     }
 }
-
-fn draws(parts_per_million: u32, random: &mut impl Rng) -> bool {
-    parts_per_million >= WHOLE || random.random_range(0..WHOLE) < parts_per_million
-}
-
-#[cfg(test)]
-mod tests;

@@ -78,6 +78,9 @@ pub struct Entry<'a> {
     /// Why a policy in audit mode would have refused it, in words.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub audit: Option<&'a str>,
+    /// The fault that a policy injected and that is no answer, in words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub injected: Option<&'a str>,
 }
 
 /// One opaque connection, as the log tells it when it has ended.
@@ -169,11 +172,12 @@ impl AccessLog {
         Ok((Self { level, lines, dropped: Arc::default() }, writer))
     }
 
-    /// Whether a request that ended so is to be told of: asked before an entry is made. Audit is there to be read.
-    pub fn wants(&self, status: u16, fault: Option<Fault>, is_audited: bool) -> bool {
+    /// Whether a request that ended so is to be told of: asked before an entry is made. What policies in audit mode find and
+    /// what they inject `is_policy`, and is there to be read.
+    pub fn wants(&self, status: u16, fault: Option<Fault>, is_policy: bool) -> bool {
         match self.level {
             Level::Off => false,
-            Level::Errors => status >= 500 || fault.is_some() || is_audited,
+            Level::Errors => status >= 500 || fault.is_some() || is_policy,
             Level::All => true,
         }
     }

@@ -18,8 +18,8 @@ use super::connections::{counter, family};
 
 /// Policies; what comes after them is counted as one named `other`. Policies come from people and not from requests, but
 /// over the months there may be many.
-const POLICIES_MAX: usize = 2_000;
-const OTHER: &str = "other";
+pub(super) const POLICIES_MAX: usize = 2_000;
+pub(super) const OTHER: &str = "other";
 
 /// Kind of a policy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -17,6 +17,7 @@ mod upgrades;
 mod breakers;
 mod elsewhere;
 mod faults;
+mod injection;
 mod retries;
 // What happens when the mesh itself changes, fails, ages or ends.
 mod files;

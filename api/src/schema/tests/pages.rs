@@ -10,7 +10,8 @@ use regex_lite::Regex;
 use serde_json::Value;
 
 use super::{
-    Duration, authorization_policy, circuit_breaker_policy, list, properties, rate_limit_policy, retry_policy,
+    Duration, authorization_policy, circuit_breaker_policy, fault_injection_policy, list, properties,
+    rate_limit_policy, retry_policy,
 };
 
 /// What a table of the page says of a field.
@@ -130,8 +131,9 @@ fn the_page_on_policies_says_what_the_schemas_say() {
     let page = fs::read_to_string(path).unwrap();
     let mut retry = retry_policy();
     let mut breaker = circuit_breaker_policy();
-    for schema in [&mut retry, &mut breaker] {
-        // These two have sections of their own, without a table of fields.
+    let mut faults = fault_injection_policy();
+    for schema in [&mut retry, &mut breaker, &mut faults] {
+        // These have sections of their own, without a table of fields.
         schema["properties"]
             .as_object_mut()
             .unwrap()
@@ -148,6 +150,8 @@ fn the_page_on_policies_says_what_the_schemas_say() {
     let mut others = rows(section(&page, "\n### limits\n", "\n### endpoint and target\n"));
     others.extend(rows(section(&page, "\n### fallback\n", "\n### mode\n")));
     assert_documented(&breaker, &others);
+    let section = section(&page, "\n## FaultInjectionPolicy\n", "\n## AuthorizationPolicy\n");
+    assert_documented(&faults, &rows(section));
 }
 
 /// Names of all fields below, through lists too.

@@ -3,12 +3,12 @@
 use weft_api::gateway::Rule;
 
 use super::matches::Condition;
-use crate::resolve::{RouteView, RuleView};
+use crate::resolve::{Policies, RouteView};
 
 /// A match of a rule of a route.
 pub(super) struct Candidate<'a, M> {
     pub(super) view: &'a RouteView<M>,
-    pub(super) policies: &'a RuleView,
+    pub(super) policies: &'a Policies,
     pub(super) rule: &'a Rule<M>,
     pub(super) rule_index: usize,
     pub(super) one: M,

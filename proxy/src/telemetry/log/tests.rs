@@ -36,6 +36,7 @@ fn entry(path: &str) -> Entry<'_> {
         fault: Some(Fault::Overflow),
         reason: Some(Fault::Overflow.reason()),
         audit: None,
+        injected: None,
     }
 }
 

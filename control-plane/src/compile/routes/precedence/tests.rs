@@ -8,7 +8,7 @@ use weft_api::{
 };
 
 use super::*;
-use crate::{document, resolve::RuleView};
+use crate::{document, resolve::Policies};
 
 fn view<M: Condition + DeserializeOwned>(name: &str, created: Option<&str>, rules: &str) -> RouteView<M> {
     let metadata = match created {
@@ -17,7 +17,7 @@ fn view<M: Condition + DeserializeOwned>(name: &str, created: Option<&str>, rule
     };
     let metadata: Metadata = document::parse(&metadata).unwrap()[0].decode().unwrap();
     let spec: RouteSpec<M> = document::parse(&format!("rules: {rules}")).unwrap()[0].decode().unwrap();
-    let rules = vec![RuleView::default(); spec.rules.len()];
+    let rules = vec![Policies::default(); spec.rules.len()];
     RouteView { route: Arc::new(Object { metadata, spec }), rules }
 }
 

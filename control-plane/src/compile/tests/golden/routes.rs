@@ -5,9 +5,11 @@ use std::fmt::Write as _;
 use weft_xds::{
     core::HeaderValueOption,
     cors::CorsPolicy,
+    fault::{FaultAbort, HttpFault},
+    fault_delay::{FaultDelay, fault_delay::FaultDelaySecifier::FixedDelay},
     matcher::{RegexMatchAndSubstitute, StringMatcher, string_matcher::MatchPattern},
     packed::unpack,
-    percent::fractional_percent::DenominatorType,
+    percent::{FractionalPercent, fractional_percent::DenominatorType},
     route::{
         FilterConfig, RedirectAction, RouteAction, RouteConfiguration, RouteMatch,
         header_matcher::HeaderMatchSpecifier,
@@ -38,6 +40,10 @@ pub(super) fn render(text: &mut String, configuration: &RouteConfiguration) {
         edits(text, "response", &route.response_headers_to_add, &route.response_headers_to_remove);
         for (filter, config) in &route.typed_per_filter_config {
             let config: FilterConfig = unpack(config).unwrap();
+            if filter == "envoy.filters.http.fault" {
+                faults(text, &unpack(config.config.as_ref().unwrap()).unwrap());
+                continue;
+            }
             let cors: CorsPolicy = unpack(config.config.as_ref().unwrap()).unwrap();
             let origins: Vec<_> = cors.allow_origin_string_match.iter().map(string).collect();
             let _ = writeln!(
@@ -52,6 +58,22 @@ pub(super) fn render(text: &mut String, configuration: &RouteConfiguration) {
         }
         extra(text, route.metadata.as_ref());
     }
+}
+
+fn faults(text: &mut String, fault: &HttpFault) {
+    let millionths = |share: Option<&FractionalPercent>| {
+        let share = share.unwrap();
+        assert_eq!(share.denominator(), DenominatorType::Million);
+        share.numerator
+    };
+    if let Some(FaultDelay { percentage, fault_delay_secifier: Some(FixedDelay(time)) }) = &fault.delay {
+        let millionths = millionths(percentage.as_ref());
+        let _ = writeln!(text, "      hold {millionths} in a million for {}", duration(Some(time)));
+    }
+    if let Some(FaultAbort { percentage, error_type: Some(status) }) = &fault.abort {
+        let _ = writeln!(text, "      answer {} in a million by {status:?}", millionths(percentage.as_ref()));
+    }
+    let _ = writeln!(text, "      at most {} at once", fault.max_active_faults.unwrap());
 }
 
 fn edits(text: &mut String, of: &str, add: &[HeaderValueOption], remove: &[String]) {

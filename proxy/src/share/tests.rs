@@ -3,7 +3,7 @@ use rand::{SeedableRng, rngs::SmallRng};
 use super::*;
 
 #[test]
-fn copies_are_made_of_the_share_that_is_said() {
+fn as_many_are_drawn_as_is_said() {
     let mut random = SmallRng::seed_from_u64(1);
     for share in [0, 1_000, 100_000, 333_333, 999_000, 1_000_000] {
         let drawn = (0..100_000).filter(|_| draws(share, &mut random)).count();
