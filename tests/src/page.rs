@@ -1,8 +1,8 @@
 //! Commands of a page of the documentation, so that a test runs what people type.
 //!
 //! A block of them is marked by a comment in the line above it, which nobody sees who reads the page:
-//! `<!-- runs: NAME -->`, `<!-- runs: NAME; must fail -->`, or `<!-- runs beside: NAME -->` for what goes on in a
-//! terminal of its own.
+//! `<!-- runs: NAME -->`, `<!-- runs: NAME; must fail -->`, or `<!-- runs beside: NAME -->` for what goes on in the
+//! terminal of that name.
 
 /// How a block is run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,7 +11,7 @@ pub enum Manner {
     Through,
     /// To its end, which is a refusal.
     Refused,
-    /// In a terminal of its own, until all is over.
+    /// In a terminal of its own, until that is told something else or all is over.
     Beside,
 }
 

@@ -27,19 +27,21 @@ fn what_the_page_says_happens() {
         return crate::skipped("the page installs and uninstalls the mesh of the whole cluster");
     }
     crate::uninstall();
-    let mut beside = Vec::new();
+    let mut terminals = BTreeMap::new();
     let mut told = BTreeMap::new();
     for block in blocks(&page()) {
         println!("== {}\n{}", block.name, block.script);
         if block.manner == Manner::Beside {
-            beside.push(Beside::start(&block));
+            // What was typed there before is ended first.
+            terminals.remove(&block.name);
+            terminals.insert(block.name.clone(), Beside::start(&block));
             continue;
         }
         // A forwarded port is there a moment after its command was typed.
         if block.script.contains("127.0.0.1:4200") || block.script.contains("127.0.0.1:8081") {
             wait_for_ports(&block.script);
         }
-        let ended = run(&mut shell(&block.script, true), "");
+        let ended = run(&mut shell(&block.script), "");
         let output = match (block.manner, ended) {
             (Manner::Refused, Err(refusal)) => refusal,
             (Manner::Refused, Ok(output)) => panic!("{} is not refused: {output}", block.name),
@@ -48,7 +50,7 @@ fn what_the_page_says_happens() {
         println!("{output}");
         told.insert(block.name, output);
     }
-    drop(beside);
+    drop(terminals);
     judge(&told);
     crate::install();
 }
@@ -56,8 +58,8 @@ fn what_the_page_says_happens() {
 fn judge(told: &BTreeMap<String, String>) {
     for phase in ["unmeshed", "meshed"] {
         let failed = count(&told[phase], "500");
-        // Four standard errors: 4 * sqrt(300 * 1/3 * 2/3) = 33. (One more for a connection of the old pod.)
-        assert!((67..=134).contains(&failed), "{phase}: {failed} of 300 failed, not about 100");
+        // Four standard errors: 4 * sqrt(300 * 1/3 * 2/3) = 33.
+        assert!((67..=133).contains(&failed), "{phase}: {failed} of 300 failed, not about 100");
     }
     let failed = count(&told["retry"], "500");
     // 4 * sqrt(300 * 1/27 * 26/27) = 13.
@@ -90,11 +92,10 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-/// What a terminal does with the script. Where one is `watched`, whoever sits there stops at the first command that
-/// fails; what runs in the other goes on, as a forwarded port is forwarded again when its pod went away.
-fn shell(script: &str, watched: bool) -> Command {
+/// What a terminal does with the script.
+fn shell(script: &str) -> Command {
     let mut shell = command("bash");
-    shell.args([if watched { "-euc" } else { "-uc" }, script]).current_dir(root());
+    shell.args(["-euc", script]).current_dir(root());
     shell
 }
 
@@ -103,7 +104,7 @@ fn wait_for_ports(script: &str) {
         if script.contains(&format!("127.0.0.1:{port}")) {
             until(&format!("port {port} is forwarded"), || {
                 let address = format!("http://127.0.0.1:{port}/healthz");
-                run(command("curl").args(["-s", "-o", "/dev/null", &address]), "").ok()
+                run(command("curl").args(["-s", "-o", "/dev/null", "--max-time", "5", &address]), "").ok()
             });
         }
     }
@@ -111,7 +112,7 @@ fn wait_for_ports(script: &str) {
 
 impl Beside {
     fn start(block: &Block) -> Self {
-        let mut shell = shell(&block.script, false);
+        let mut shell = shell(&block.script);
         // In a process group of its own, so that all of it can be ended.
         shell.process_group(0).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         Self(shell.spawn().unwrap_or_else(|error| panic!("{}: {error}", block.name)))

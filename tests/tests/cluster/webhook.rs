@@ -19,6 +19,8 @@ const CHURN: usize = 20;
 const LATER: Duration = Duration::from_hours(61 * 24);
 /// The injector's pods.
 const INJECTOR: &str = "app.kubernetes.io/name=weft-injector";
+/// Where the webhook's certificates are kept.
+const SECRET: &str = "weft-injector-tls";
 /// What the webhook's certificate is for.
 const NAME: &str = "weft-injector.weft-system.svc";
 
@@ -88,10 +90,17 @@ fn a_new_certificate_fails_no_pod_that_is_made_meanwhile() {
     let Some(_turn) = crate::turn("webhook::a_new_certificate_fails_no_pod_that_is_made_meanwhile") else {
         return;
     };
+    let (secret, renewed) = renewed().unwrap_or_else(|| {
+        // This cluster has seen this test before: its next certificate is of a later day than this.
+        crate::uninstall();
+        kubectl(&["delete", "secret", SECRET, "-n", crate::MESH]);
+        crate::install();
+        renewed().expect("an injector that begins has certificates of today")
+    });
     let place = Place::meshed("weft-test-churn");
     place.apply(&churning(0).to_string());
     let before = shown();
-    rotate();
+    rotate(secret, &renewed);
     let (mut made, mut replicas) = (0, 0);
     // All replicas of the injector look for a new one every 15 s.
     until("every injector shows the new certificate", || {
@@ -125,10 +134,10 @@ fn churning(replicas: usize) -> Value {
     })
 }
 
-/// Writes into the Secret what an injector writes there two months from now.
-fn rotate() {
-    let told = kubectl(&["get", "secret", "weft-injector-tls", "-n", crate::MESH, "-o", "json"]);
-    let mut secret: Value = serde_json::from_str(&told).expect("kubectl prints JSON");
+/// The Secret of the injector, and what an injector makes of it two months from now.
+fn renewed() -> Option<(Value, Generations)> {
+    let told = kubectl(&["get", "secret", SECRET, "-n", crate::MESH, "-o", "json"]);
+    let secret: Value = serde_json::from_str(&told).expect("kubectl prints JSON");
     let kept: BTreeMap<String, Vec<u8>> = secret["data"]
         .as_object()
         .expect("a Secret has data")
@@ -138,7 +147,12 @@ fn rotate() {
     let kept =
         Generations::from_fields(|name| kept.get(name).map(Vec::as_slice)).expect("it is the injector's");
     let renewed = kept.renewed(NAME, SystemTime::now() + LATER).expect("certificates can be made");
-    let renewed = renewed.expect("by then a new one is due").to_fields();
+    renewed.map(|renewed| (secret, renewed))
+}
+
+/// Writes them into the Secret, as an injector does.
+fn rotate(mut secret: Value, renewed: &Generations) {
+    let renewed = renewed.to_fields();
     secret["data"] = Value::Null;
     secret["stringData"] =
         renewed.into_iter().map(|(name, pem)| (name, json!(String::from_utf8_lossy(&pem)))).collect();
