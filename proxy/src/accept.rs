@@ -1,6 +1,6 @@
 //! Connections in: the listeners of one worker, a task for each connection, and how all of that ends.
 
-use std::{io, net::SocketAddr, rc::Rc, sync::Arc, time::Duration};
+use std::{cell::Cell, io, net::SocketAddr, rc::Rc, sync::Arc, time::Duration};
 
 use http::{Request, Response};
 use hyper::body::Incoming;
@@ -21,7 +21,7 @@ use crate::{
     fault::Fault,
     http::{
         body::Watched,
-        serve::{Version, serve},
+        serve::{self, Version, serve},
         transport::Transport,
     },
     inbound::{self, Caller, Entrance},
@@ -40,6 +40,8 @@ pub const WITHDRAWAL: Duration = Duration::from_secs(1);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// What the application still asks of others after the last request to it has ended has at least so much time.
 pub const LAST_WORDS: Duration = Duration::from_secs(2);
+/// To whoever speaks TLS to a listener for HTTP.
+const TLS_REFUSED: &str = "this listener takes HTTP, and the mesh adds TLS by itself: call it with http://";
 
 /// Where a listener leads.
 #[derive(Clone)]
@@ -150,10 +152,32 @@ impl Acceptor {
     /// One connection, from its first bytes to its end.
     async fn serve(&self, stream: TcpStream) -> io::Result<()> {
         stream.set_nodelay(true)?;
+        let caller = stream.peer_addr().ok();
         let Some((io, version, side)) = self.receive(stream).await? else { return Ok(()) };
-        let (worker, side) = (Rc::clone(&self.worker), Rc::new(side));
-        let respond = move |request| respond(Rc::clone(&worker), Rc::clone(&side), request);
-        serve(TokioIo::new(io), version, self.ends.clone(), respond).await.map_err(io::Error::other)
+        let side = Rc::new(side);
+        let served = Rc::new(Cell::new(false));
+        let respond = {
+            let (worker, side, served) = (Rc::clone(&self.worker), Rc::clone(&side), Rc::clone(&served));
+            move |request| {
+                served.set(true);
+                respond(Rc::clone(&worker), Rc::clone(&side), request)
+            }
+        };
+        let ended = serve(TokioIo::new(io), version, self.ends.clone(), respond).await;
+        if let Some(fault) = ended.as_ref().err().and_then(|error| serve::fault(error, served.get())) {
+            self.begin(&side, caller).refuse(fault);
+        }
+        ended.map_err(io::Error::other)
+    }
+
+    /// A connection that no request tells of.
+    fn begin(&self, side: &Side, caller: Option<SocketAddr>) -> Connection {
+        match side {
+            Side::Inbound(inside) => inside.connection(&self.worker, caller),
+            Side::Outbound(_) | Side::Redirected(_) => {
+                Connection::begin(&self.worker, Direction::Outbound, caller)
+            }
+        }
     }
 
     /// What is spoken on a connection, and with whom. `None` = it was no HTTP, and is over.
@@ -169,8 +193,10 @@ impl Acceptor {
             },
             Leads::Outbound(target) => {
                 let (protocol, stream) = detect(stream, Expected::Http, DETECT_TIMEOUT).await?;
-                let side = Side::Outbound(Arc::clone(target));
-                Ok(Some((Transport::Plain(stream), from_app(&protocol)?, side)))
+                let Some(version) = from_app(&protocol) else {
+                    return Ok(self.refuse_tls(stream.get_ref()));
+                };
+                Ok(Some((Transport::Plain(stream), version, Side::Outbound(Arc::clone(target)))))
             }
             Leads::RedirectedOut => match original_destination(&stream) {
                 Ok(original) => {
@@ -193,6 +219,15 @@ impl Acceptor {
         Ok(http.map(|(io, version, caller)| (io, version, Side::Inbound(caller))))
     }
 
+    /// The application speaks TLS where the mesh adds it.
+    fn refuse_tls<T>(&self, stream: &TcpStream) -> Option<T> {
+        let mut connection = Connection::begin(&self.worker, Direction::Outbound, stream.peer_addr().ok());
+        connection.words = Some(TLS_REFUSED.into());
+        tcp::break_off(stream);
+        connection.refuse(Fault::NotHttp);
+        None
+    }
+
     /// To follow where this connection was meant to go would lead back here.
     fn refuse<T>(
         &self,
@@ -208,15 +243,12 @@ impl Acceptor {
     }
 }
 
-/// What the local application speaks to an outbound listener.
-fn from_app(protocol: &Protocol) -> io::Result<Version> {
+/// What the local application speaks to an outbound listener, which takes HTTP alone.
+fn from_app(protocol: &Protocol) -> Option<Version> {
     match protocol {
-        Protocol::Http1 => Ok(Version::Http1),
-        Protocol::Http2 => Ok(Version::Http2),
-        Protocol::Tls(_) | Protocol::Opaque | Protocol::Silence => Err(io::Error::new(
-            io::ErrorKind::InvalidData,
-            "this listener takes HTTP, and the mesh adds TLS by itself: call it with http://",
-        )),
+        Protocol::Http1 => Some(Version::Http1),
+        Protocol::Http2 => Some(Version::Http2),
+        Protocol::Tls(_) | Protocol::Opaque | Protocol::Silence => None,
     }
 }
 

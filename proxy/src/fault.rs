@@ -32,6 +32,8 @@ pub enum Fault {
     TlsFailed,
     /// The connection ended before response headers.
     UpstreamReset,
+    /// What the upstream answered cannot be understood, or is beyond all bounds.
+    UpstreamMalformed,
     /// The upstream refused the stream before it did anything with it.
     UpstreamRefused,
     /// No response headers within the time of one try.
@@ -53,6 +55,8 @@ pub enum Fault {
     Injected,
     /// The request is not one that a proxy may forward.
     BadRequest,
+    /// The first request of a connection did not come in time.
+    RequestTimeout,
     /// CONNECT and TRACE are not forwarded.
     MethodRefused,
     /// The caller went away first.
@@ -84,7 +88,7 @@ pub enum Blame {
 
 impl Fault {
     /// Every fault, for tables and tests.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 28] = [
         Self::NotConfigured,
         Self::UnknownDestination,
         Self::NoRoute,
@@ -95,6 +99,7 @@ impl Fault {
         Self::ConnectFailed,
         Self::TlsFailed,
         Self::UpstreamReset,
+        Self::UpstreamMalformed,
         Self::UpstreamRefused,
         Self::TryTimeout,
         Self::DeadlineExceeded,
@@ -104,6 +109,7 @@ impl Fault {
         Self::RateLimited { retry_after: Duration::ZERO },
         Self::Injected,
         Self::BadRequest,
+        Self::RequestTimeout,
         Self::MethodRefused,
         Self::ClientCancelled,
         Self::BodyBroken,
@@ -175,6 +181,12 @@ impl Fault {
             Self::UpstreamReset => {
                 ("upstream_reset", 502, Upstream, "the upstream ended the connection before it answered")
             }
+            Self::UpstreamMalformed => (
+                "upstream_malformed",
+                502,
+                Upstream,
+                "the upstream's answer is malformed, or longer than is taken; does it speak this version of HTTP?",
+            ),
             Self::UpstreamRefused => {
                 ("upstream_refused", 503, Upstream, "the upstream refused the stream; it may be draining")
             }
@@ -214,6 +226,12 @@ impl Fault {
             Self::BadRequest => {
                 ("bad_request", 400, Downstream, "the request is malformed, and nothing was forwarded")
             }
+            Self::RequestTimeout => (
+                "request_timeout",
+                408,
+                Downstream,
+                "a connection began to speak HTTP, and no whole request came in time",
+            ),
             Self::MethodRefused => {
                 ("method_refused", 405, Downstream, "this proxy does not forward CONNECT or TRACE")
             }

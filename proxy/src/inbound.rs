@@ -27,6 +27,7 @@ use weft_identity::tls::{ClientCertificate, Credentials, peer_identity};
 use crate::{
     app::App,
     authorize::Entrant,
+    connection::Connection,
     detect::{Rewound, detect},
     exchange::{Exchange, Held},
     fault::{Fault, is_grpc},
@@ -124,6 +125,15 @@ impl Caller {
         let source = entrant.identity.as_deref().unwrap_or("");
         let requests = worker.shared.telemetry.server.series([source, &entrance.port.to_string()]);
         Self { entrant, app: worker.apps.at(entrance.app), requests }
+    }
+
+    /// The connection itself, coming from `address`, where none of its requests tells of it.
+    pub fn connection(&self, worker: &Rc<Worker>, address: Option<SocketAddr>) -> Connection {
+        let mut connection = Connection::begin(worker, Direction::Inbound, address);
+        connection.destination = Some(self.entrant.port.to_string().into());
+        connection.tls = self.entrant.identity.is_some();
+        connection.peer.clone_from(&self.entrant.identity);
+        connection
     }
 }
 
@@ -253,7 +263,9 @@ fn fault(error: &SendError) -> Fault {
         SendError::Stale | SendError::Reset(_) | SendError::Ended(_) | SendError::Unasked => {
             Fault::UpstreamReset
         }
+        SendError::Malformed(_) | SendError::TwoLengths => Fault::UpstreamMalformed,
         SendError::Caller => Fault::ClientCancelled,
+        SendError::BadBody => Fault::BadRequest,
     }
 }
 

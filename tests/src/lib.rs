@@ -16,8 +16,9 @@ pub mod manifest;
 // A mesh of pods, as far as the kernel knows what pods are.
 pub mod pods;
 pub mod namespace;
-// A process with its log.
+// A process with its log, and what it holds.
 pub mod process;
+pub mod census;
 // What a program tells of itself.
 pub mod metrics;
 // Around the mesh: applications that do as the test says,
@@ -26,6 +27,11 @@ pub mod backend;
 pub mod load;
 // strangers at the door who know TLS,
 pub mod stranger;
+// those who know nothing, or mean ill,
+pub mod garbage;
+pub mod noise;
+// applications that do not speak as they should,
+pub mod liar;
 // one HTTP connection,
 pub mod client;
 // those who spoil what passes,

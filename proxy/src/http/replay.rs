@@ -64,6 +64,7 @@ pub struct Kept {
     frames: Vec<Bytes>,
     trailers: Option<HeaderMap>,
     ended: bool,
+    malformed: bool,
     bytes: usize,
     bytes_max: usize,
     /// The try that reads now: an abandoned connection may still hold an older body, which must not take frames away.
@@ -79,6 +80,7 @@ impl Kept {
             frames,
             trailers: None,
             ended,
+            malformed: false,
             bytes: 0,
             bytes_max,
             reader: 0,
@@ -88,6 +90,11 @@ impl Kept {
     /// Whether everything that has been read is still here.
     pub fn can_replay(&self) -> bool {
         self.bytes <= self.bytes_max
+    }
+
+    /// Whether it did not keep to its own framing.
+    pub fn is_malformed(&self) -> bool {
+        self.malformed
     }
 
     fn keep(&mut self, data: &Bytes) {
@@ -146,7 +153,7 @@ impl Body for Replay {
             kept.ended = true;
             return Poll::Ready(None);
         };
-        let frame = frame?;
+        let frame = frame.inspect_err(|error| kept.malformed = error.is_malformed())?;
         if let Some(data) = frame.data_ref() {
             kept.keep(data);
             this.next = kept.frames.len();

@@ -1,6 +1,6 @@
 //! One server connection: HTTP/1.1 or HTTP/2, until it ends or is drained.
 
-use std::{future::Future, pin::pin, time::Duration};
+use std::{error::Error, future::Future, pin::pin, time::Duration};
 
 use http::{Request, Response};
 use hyper::{
@@ -12,6 +12,8 @@ use hyper::{
 use hyper_util::rt::TokioTimer;
 use weft_api::bootstrap::MeshHttp;
 use weft_runtime::shutdown::Shutdown;
+
+use crate::fault::Fault;
 
 /// A request's headers must be complete within this time.
 const HEADERS_TIMEOUT: Duration = Duration::from_secs(10);
@@ -26,8 +28,9 @@ const SEND_BUFFER_MAX: usize = 64 * 1024;
 /// Window of one stream and of a connection: what a peer may send before it is read.
 const STREAM_WINDOW: u32 = 256 * 1024;
 const CONNECTION_WINDOW: u32 = 1024 * 1024;
-/// A silent HTTP/2 peer is asked for a sign of life after this time, and is gone when there is none within it again.
-const KEEP_ALIVE: Duration = Duration::from_secs(20);
+/// A silent HTTP/2 peer is asked for a sign of life after this time, and is gone when there is none within the other.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The two versions of HTTP that are served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -97,8 +100,11 @@ where
                 http2::Builder::new(LocalExecutor)
                     .timer(TokioTimer::new())
                     .keep_alive_interval(KEEP_ALIVE)
-                    .keep_alive_timeout(KEEP_ALIVE)
+                    .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
                     .max_concurrent_streams(STREAMS_MAX)
+                    // As many may be cancelled at once, by another sidecar whose callers have all gone: with h2's 20 that
+                    // ends the connection, and the requests of others on it.
+                    .max_pending_accept_reset_streams(STREAMS_MAX as usize)
                     .max_header_list_size(HEADER_BYTES_MAX as u32)
                     .max_send_buf_size(SEND_BUFFER_MAX)
                     .initial_stream_window_size(STREAM_WINDOW)
@@ -112,4 +118,25 @@ where
             connection.await
         }
     }
+}
+
+/// The fault by which a connection has ended, if that was its peer's doing and no request tells of it. `served`: whether
+/// there has been any.
+pub fn fault(ended: &hyper::Error, served: bool) -> Option<Fault> {
+    if ended.is_parse() {
+        return Some(Fault::BadRequest);
+    }
+    // Of one that has had its answer nobody knows whether it had begun to say more.
+    if ended.is_timeout() && !served {
+        return Some(Fault::RequestTimeout);
+    }
+    let mut cause = ended.source();
+    while let Some(inner) = cause {
+        if let Some(h2) = inner.downcast_ref::<h2::Error>() {
+            // What this side found wrong with the other one's frames.
+            return h2.is_library().then_some(Fault::BadRequest);
+        }
+        cause = inner.source();
+    }
+    None
 }

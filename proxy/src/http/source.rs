@@ -3,6 +3,8 @@
 use std::{
     cell::RefCell,
     collections::VecDeque,
+    error::Error as _,
+    io,
     pin::Pin,
     rc::Rc,
     task::{Context, Poll, Waker, ready},
@@ -28,6 +30,17 @@ pub enum BodyError {
     /// The copy of a body fell behind, or the original ended early.
     #[error("the copy of this body was given up")]
     Incomplete,
+}
+
+impl BodyError {
+    /// Whether the caller's body does not keep to its own framing, as one does that breaks off.
+    pub fn is_malformed(&self) -> bool {
+        let Self::Caller(error) = self else { return false };
+        let cause = error.source().and_then(|cause| cause.downcast_ref::<io::Error>());
+        cause.is_some_and(|cause| {
+            matches!(cause.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData)
+        })
+    }
 }
 
 /// The body of a request, read once.

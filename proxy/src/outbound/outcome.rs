@@ -33,7 +33,11 @@ pub(super) fn of_sending(error: &SendError) -> (Event, Option<Fault>) {
         SendError::Reset(_) | SendError::Ended(_) | SendError::Unasked => {
             (Event::ResetBeforeHeaders, Fault::UpstreamReset)
         }
+        SendError::Malformed(_) | SendError::TwoLengths => {
+            (Event::ResetBeforeHeaders, Fault::UpstreamMalformed)
+        }
         SendError::Caller => (Event::ClientCancelled, Fault::ClientCancelled),
+        SendError::BadBody => (Event::ClientCancelled, Fault::BadRequest),
     };
     (event, Some(fault))
 }

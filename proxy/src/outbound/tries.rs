@@ -229,6 +229,9 @@ impl<'a, 'r> Tries<'a, 'r> {
             Ok(Ok((response, _))) => {
                 (outcome::of_response(response, now.saturating_duration_since(admission.sent)), None)
             }
+            Ok(Err(SendError::Caller)) if self.has_malformed_body() => {
+                outcome::of_sending(&SendError::BadBody)
+            }
             Ok(Err(error)) => outcome::of_sending(error),
             Err(_) if self.deadline.is_some_and(|deadline| deadline <= now) => {
                 (Event::PerTryTimeout, Some(Fault::DeadlineExceeded))
@@ -298,6 +301,11 @@ impl<'a, 'r> Tries<'a, 'r> {
             headers::set_attempt(&mut parts.headers, attempt);
         }
         Ok(Request::from_parts(parts, body))
+    }
+
+    /// HTTP/2 does not tell why a request had no end.
+    fn has_malformed_body(&self) -> bool {
+        self.kept.as_ref().is_some_and(|kept| kept.borrow().is_malformed())
     }
 
     /// When this try must have response headers.

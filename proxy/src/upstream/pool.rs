@@ -14,7 +14,10 @@ use futures_util::{
     FutureExt,
     future::{LocalBoxFuture, Shared},
 };
-use http::{Request, Response, StatusCode};
+use http::{
+    HeaderMap, Request, Response, StatusCode,
+    header::{CONTENT_LENGTH, TRANSFER_ENCODING},
+};
 use hyper::{
     body::Incoming,
     client::conn::{TrySendError, http1, http2},
@@ -45,8 +48,9 @@ const IDLE_MAX: usize = 128;
 const READY_TIMEOUT: Duration = Duration::from_secs(1);
 /// How often what is idle for too long is looked for.
 const SWEEP: Duration = Duration::from_secs(1);
-/// A silent HTTP/2 peer is asked for a sign of life after this time.
-const KEEP_ALIVE: Duration = Duration::from_secs(20);
+/// A silent HTTP/2 peer is asked for a sign of life after this time, and is gone when there is none within the other.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Windows as on the server side of the mesh.
 const STREAM_WINDOW: u32 = 256 * 1024;
 const CONNECTION_WINDOW: u32 = 1024 * 1024;
@@ -74,12 +78,22 @@ pub enum SendError {
     /// about to close it, and never have read the request.
     #[error("{0}, on a connection that was kept")]
     Ended(hyper::Error),
+    /// The response cannot be understood, or is beyond all bounds.
+    #[error("{0}")]
+    Malformed(hyper::Error),
+    /// The response says twice how long it is: whoever believes the other one sees another response behind it (RFC 9112,
+    /// 6.3).
+    #[error("the response has both a transfer-encoding and a content-length")]
+    TwoLengths,
     /// The peer left HTTP, which it was not asked for.
     #[error("the peer switched protocols, unasked")]
     Unasked,
     /// The caller's own body broke off.
     #[error("the caller's body broke off")]
     Caller,
+    /// The caller's own body is malformed.
+    #[error("the caller's body is malformed")]
+    BadBody,
 }
 
 type Sender1 = http1::SendRequest<RequestBody>;
@@ -217,6 +231,9 @@ impl Pools {
                     }
                     failed => failed,
                 })?;
+                if has_two_lengths(response.headers()) {
+                    return Err(SendError::TwoLengths.into());
+                }
                 Ok((response, Lease(Held::Connection(Rc::clone(pool), connection, self.tasks.clone()))))
             }
         }
@@ -321,7 +338,7 @@ async fn start_http2(io: Io, tasks: &Tasks, permit: Permit) -> Result<Sender2, C
     let (sender, connection) = http2::Builder::new(LocalExecutor)
         .timer(TokioTimer::new())
         .keep_alive_interval(KEEP_ALIVE)
-        .keep_alive_timeout(KEEP_ALIVE)
+        .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
         .keep_alive_while_idle(true)
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
@@ -369,22 +386,39 @@ fn has_ended(error: &hyper::Error) -> bool {
         || matches!(kind, Some(io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe))
 }
 
+fn has_two_lengths(headers: &HeaderMap) -> bool {
+    headers.contains_key(TRANSFER_ENCODING) && headers.contains_key(CONTENT_LENGTH)
+}
+
 fn send_error(error: hyper::Error) -> SendError {
+    if error.is_parse() {
+        return SendError::Malformed(error);
+    }
     // hyper wraps what happened below it, and its own predicates do not tell these cases apart.
     let mut cause = error.source();
     while let Some(inner) = cause {
         if let Some(body) = inner.downcast_ref::<BodyError>() {
-            return if matches!(body, BodyError::Caller(_) | BodyError::Incomplete) {
-                SendError::Caller
-            } else {
-                SendError::Reset(error)
+            return match body {
+                body if body.is_malformed() => SendError::BadBody,
+                BodyError::Caller(_) | BodyError::Incomplete => SendError::Caller,
+                BodyError::Superseded => SendError::Reset(error),
             };
         }
         if let Some(h2) = inner.downcast_ref::<h2::Error>() {
             // After GOAWAY only streams beyond its last id fail: the peer has not touched them (RFC 9113, 6.8).
             let refused =
                 h2.reason() == Some(h2::Reason::REFUSED_STREAM) || (h2.is_go_away() && h2.is_remote());
-            return if refused { SendError::Refused } else { SendError::Reset(error) };
+            return if refused {
+                SendError::Refused
+            } else if h2.is_library() {
+                // What this side found wrong with the other one's frames.
+                SendError::Malformed(error)
+            } else if h2.is_reset() && !h2.is_remote() {
+                // hyper ends a stream for one reason: its request has no end.
+                SendError::Caller
+            } else {
+                SendError::Reset(error)
+            };
         }
         cause = inner.source();
     }

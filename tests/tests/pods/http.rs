@@ -7,6 +7,7 @@ use tokio::time::timeout;
 use weft_tests::{
     backend::{Backend, Reply},
     client::{Version, request, with_header},
+    noise::Noise,
     pods::Family,
 };
 
@@ -72,7 +73,7 @@ async fn root_large_bodies_go_both_ways_to_the_byte() {
     let Some(cluster) = cluster("root_large_bodies_go_both_ways_to_the_byte").await else { return };
     let _old = Backend::at(cluster.listen("strict", HTTP1), "old", Version::Http1, Reply::Echo);
     let _new = Backend::at(cluster.listen("strict", HTTP2), "new", Version::Http2, Reply::Echo);
-    let body = noise(LARGE_BYTES);
+    let body = Noise::seeded(1).bytes(LARGE_BYTES);
     for (family, port, version) in [(Family::V4, HTTP1, Version::Http1), (Family::V6, HTTP2, Version::Http2)]
     {
         let to = service(&cluster, "strict", family, port);
@@ -84,16 +85,4 @@ async fn root_large_bodies_go_both_ways_to_the_byte() {
         assert_eq!((answer.status, answer.body.len()), (StatusCode::OK, LARGE_BYTES), "{version:?}");
         assert!(answer.body == body, "{version:?}: bytes have changed");
     }
-}
-
-/// Bytes of which no two stretches are alike (xorshift).
-fn noise(count: usize) -> Vec<u8> {
-    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
-    let words = (0..count.div_ceil(8)).flat_map(|_| {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state.to_le_bytes()
-    });
-    words.take(count).collect()
 }

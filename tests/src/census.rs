@@ -1,0 +1,36 @@
+//! What a process holds at a moment, as the kernel counts it: whatever it has forgotten to let go shows here.
+
+use std::fs;
+
+use rustix::process::Pid;
+
+/// Holdings of a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Census {
+    /// Open file descriptors.
+    pub descriptors: usize,
+    /// Threads.
+    pub threads: usize,
+    /// Resident memory, in KiB.
+    pub resident_kib: u64,
+}
+
+impl Census {
+    /// Of the process `pid`, which lives.
+    pub fn of(pid: Pid) -> Self {
+        let folder = format!("/proc/{}", pid.as_raw_nonzero());
+        let count = |name: &str| {
+            let path = format!("{folder}/{name}");
+            fs::read_dir(&path).unwrap_or_else(|error| panic!("{path}: {error}")).count()
+        };
+        let path = format!("{folder}/status");
+        let status = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
+        let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let resident = resident.and_then(|rest| rest.trim().strip_suffix(" kB")?.parse().ok());
+        Self {
+            descriptors: count("fd"),
+            threads: count("task"),
+            resident_kib: resident.unwrap_or_else(|| panic!("{path} tells of no resident memory")),
+        }
+    }
+}
