@@ -4,7 +4,7 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Duration, names};
+use crate::{Duration, names, telemetry::Tracing};
 
 /// Everything a proxy must know before it can ask the control plane for the rest. JSON or YAML.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -38,6 +38,9 @@ pub struct Bootstrap {
     /// What the access log on stdout holds.
     #[serde(default)]
     pub access_log: AccessLog,
+    /// Whom it tells of requests, as spans of traces. Absent: nobody.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tracing: Option<Tracing>,
     /// How long what is in flight may take to finish after SIGTERM. Default 25 s.
     #[serde(default = "default_drain")]
     pub drain: Duration,
@@ -53,6 +56,9 @@ pub struct Workload {
     pub name: String,
     /// Service account.
     pub service_account: String,
+    /// What it is called in traces. Default: its service account.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service: Option<String>,
 }
 
 /// How to reach and recognise the control plane.

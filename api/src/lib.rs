@@ -8,6 +8,8 @@
 pub mod workload;
 // What a proxy is told before it can ask anything.
 pub mod bootstrap;
+// Whom both of them tell of requests.
+pub mod telemetry;
 // The policy kinds as API servers know them, and their schemas for all who check before Weft does.
 #[cfg(feature = "schema")]
 pub mod crd;

@@ -1,4 +1,4 @@
-//! Lists of ports, as people write them: `22,9000-9010`.
+//! Ports as people write them: lists, `22,9000-9010`, and one behind a host, `host:4317`.
 
 use std::{fmt, ops::RangeInclusive, str::FromStr};
 
@@ -100,6 +100,14 @@ fn range(text: &str) -> Result<RangeInclusive<u16>, InvalidPorts> {
     };
     let (first, last) = (port(first)?, port(last)?);
     if first > last { Err(InvalidPorts::Reversed { first, last }) } else { Ok(first..=last) }
+}
+
+/// Whether this is `host:port`, with a host that holds nothing but what names and addresses are made of.
+pub fn is_host_port(text: &str) -> bool {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-.:[]".contains(&byte);
+    text.rsplit_once(':').is_some_and(|(host, port)| {
+        !host.is_empty() && host.bytes().all(fits) && port.parse::<u16>().is_ok_and(|port| port > 0)
+    })
 }
 
 #[cfg(test)]

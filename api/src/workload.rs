@@ -4,10 +4,10 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Object, bootstrap::AccessLog, violation::Violation};
+use crate::{Object, bootstrap::AccessLog, telemetry::Tracing, violation::Violation};
 
 /// `spec` of a `Workload`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct WorkloadSpec {
     /// Service account, and with the namespace its identity. Default: the name of the workload.
@@ -24,6 +24,9 @@ pub struct WorkloadSpec {
     /// What the sidecar's access log holds.
     #[serde(default)]
     pub access_log: AccessLog,
+    /// Whom the sidecar tells of requests, as spans of traces. Absent: nobody.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tracing: Option<Tracing>,
 }
 
 /// A port that leads into the process.
@@ -108,7 +111,7 @@ impl WorkloadSpec {
                 "is empty, and so is outbound: its sidecar would have nothing to do; give it a way in or out";
             return Err(Violation::new("inbound", rule));
         }
-        Ok(())
+        self.tracing.as_ref().map_or(Ok(()), |tracing| tracing.validate("tracing"))
     }
 }
 

@@ -26,6 +26,11 @@ const WORKERS_MAX: u64 = 64;
 /// Characters of a text of the pod's that an error or a warning repeats.
 const QUOTED_CHARS_MAX: usize = 80;
 
+/// Labels that say what a pod is, the better one first: the recommended one of Kubernetes, and everybody's own.
+const LABELS_SERVICE: [&str; 2] = ["app.kubernetes.io/name", "app"];
+/// Characters of a label's value (Kubernetes, `validation.LabelValueMaxLength`).
+const LABEL_VALUE_CHARS_MAX: usize = 63;
+
 /// Everything that can be said of one sidecar.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
@@ -47,6 +52,8 @@ pub struct Settings {
     pub native: bool,
     /// Files to print as the pod's log.
     pub log_files: Vec<LogFile>,
+    /// What the pod is called in traces; `None` = as its service account.
+    pub service: Option<String>,
 }
 
 /// CPU and memory of a container. A request is never above its limit.
@@ -155,6 +162,7 @@ impl Settings {
             drain: annotations.read("drain", drain)?.unwrap_or_else(|| drain_within(grace_secs(pod))),
             native: native.map_or(proxy.native_sidecar, |value| value == "true"),
             log_files: annotations.read("log-files", files::parse)?.unwrap_or_default(),
+            service: LABELS_SERVICE.iter().find_map(|label| service(pod, label)),
         })
     }
 
@@ -162,6 +170,14 @@ impl Settings {
     pub fn drains_too_long(&self, pod: &Value) -> bool {
         self.drain > drain_within(grace_secs(pod))
     }
+}
+
+/// What `label` says. API servers check labels only later, and nothing may stand in a bootstrap that means something there.
+fn service(pod: &Value, label: &str) -> Option<String> {
+    let value = pod.pointer("/metadata/labels")?.get(label)?.as_str()?;
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
+    let is_value = (1..=LABEL_VALUE_CHARS_MAX).contains(&value.len()) && value.bytes().all(fits);
+    is_value.then(|| value.to_owned())
 }
 
 impl Resources {

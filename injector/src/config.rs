@@ -7,7 +7,7 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
-use weft_api::{bootstrap::AccessLog, names};
+use weft_api::{bootstrap::AccessLog, names, ports::is_host_port, telemetry::Tracing, violation::Violation};
 use weft_kubernetes::{Place, place::NotInPod};
 
 use crate::quantity::Quantity;
@@ -108,6 +108,9 @@ pub struct Proxy {
     pub log_level: String,
     /// Which requests the access log tells of.
     pub access_log: AccessLog,
+    /// Whom sidecars tell of requests, as spans of traces. Default: nobody.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tracing: Option<Tracing>,
     /// Whether sidecars are init containers that run on (Kubernetes 1.29 and newer), or plain containers.
     pub native_sidecar: bool,
     /// Whether metrics and health are served on IPv6 addresses, too. Needs IPv6 on all nodes.
@@ -166,6 +169,9 @@ pub enum ConfigError {
     #[error("{0}, or set certificate.source to `files`")]
     NoApiServer(#[from] NotInPod),
     /// A field says something impossible.
+    #[error(transparent)]
+    Violation(#[from] Violation),
+    /// The same, of a field that no other program reads.
     #[error("{field} is `{value}`: {reason}")]
     Field {
         /// Its path.
@@ -208,13 +214,16 @@ impl Config {
         let address = self.control_plane.address.clone().unwrap_or_else(|| {
             format!("{}.{namespace}.svc:{}", names::CONTROL_PLANE_ACCOUNT, names::XDS_PORT)
         });
-        if !is_address(&address) {
+        if !is_host_port(&address) {
             let reason = "write host:port".to_owned();
             return Err(ConfigError::Field { field: "controlPlane.address", value: address, reason });
         }
         if let Err(error) = weft_runtime::logs::check(&self.proxy.log_level) {
             let value = self.proxy.log_level.clone();
             return Err(ConfigError::Field { field: "proxy.logLevel", value, reason: error.to_string() });
+        }
+        if let Some(tracing) = &self.proxy.tracing {
+            tracing.validate("proxy.tracing")?;
         }
         Ok(Installation {
             namespace: namespace.to_owned(),
@@ -244,14 +253,6 @@ fn label(field: &'static str, value: &str) -> Result<(), ConfigError> {
     }
     let reason = "write 1 to 63 of a-z, 0-9 and -, in each part between dots".to_owned();
     Err(ConfigError::Field { field, value: value.to_owned(), reason })
-}
-
-/// Whether this is `host:port`, with a host that holds nothing but what names and addresses are made of.
-fn is_address(text: &str) -> bool {
-    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-.:[]".contains(&byte);
-    text.rsplit_once(':').is_some_and(|(host, port)| {
-        !host.is_empty() && host.bytes().all(fits) && port.parse::<u16>().is_ok_and(|port| port > 0)
-    })
 }
 
 /// Which events are logged: the variable `WEFT_LOG`, or `info`.
@@ -318,6 +319,7 @@ impl Default for Proxy {
             memory_limit: None,
             log_level: "info".to_owned(),
             access_log: AccessLog::default(),
+            tracing: None,
             native_sidecar: true,
             ipv6: false,
         }

@@ -158,6 +158,7 @@ fn bootstrap(settings: &Settings, installation: &Installation) -> String {
             namespace: variable(names::VARIABLE_POD_NAMESPACE),
             name: variable(names::VARIABLE_POD_NAME),
             service_account: variable(names::VARIABLE_SERVICE_ACCOUNT),
+            service: settings.service.clone().filter(|_| installation.proxy.tracing.is_some()),
         },
         trust_domain: installation.trust_domain.clone(),
         control_plane: ControlPlane {
@@ -173,6 +174,7 @@ fn bootstrap(settings: &Settings, installation: &Installation) -> String {
         workers: Some(settings.workers),
         mesh_http: MeshHttp::default(),
         access_log: installation.proxy.access_log,
+        tracing: installation.proxy.tracing.clone(),
         drain: settings.drain,
     };
     serde_json::to_string(&bootstrap).expect("the paths in it are text, and so is everything else")

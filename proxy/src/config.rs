@@ -7,7 +7,7 @@ use std::{
     str::FromStr,
 };
 
-use weft_api::{bootstrap::Bootstrap, names};
+use weft_api::{bootstrap::Bootstrap, names, violation::Violation};
 use weft_identity::{
     SpiffeId, TrustDomain,
     bundle::{InvalidBundle, TrustBundle},
@@ -33,6 +33,8 @@ pub struct Config {
     pub control_plane: SpiffeId,
     /// Roots to trust at first.
     pub bundle: TrustBundle,
+    /// Who the collector of traces must be, if that is said.
+    pub collector: Option<SpiffeId>,
     /// Worker threads.
     pub workers: usize,
 }
@@ -79,6 +81,9 @@ pub enum ConfigError {
         /// What is wrong.
         reason: String,
     },
+    /// The same, of a field that others read too.
+    #[error("bootstrap: {0}")]
+    Violation(#[from] Violation),
     /// The roots are none.
     #[error("{path}: {source}", path = path.display())]
     Bundle {
@@ -126,12 +131,20 @@ impl Config {
         {
             return Err(invalid("transparent", "inbound and outbound must be two ports".to_owned()));
         }
+        let collector = match &bootstrap.tracing {
+            Some(tracing) => {
+                tracing.validate("tracing")?;
+                let id = tracing.identity.as_deref().map(SpiffeId::from_str).transpose();
+                id.map_err(|error| invalid("tracing.identity", error.to_string()))?
+            }
+            None => None,
+        };
         let path = &bootstrap.control_plane.trust_bundle;
         let bundle = TrustBundle::from_pem(&read(path)?)
             .map_err(|source| ConfigError::Bundle { path: path.clone(), source })?;
         let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
         let workers = bootstrap.workers.unwrap_or(processors).max(1);
-        Ok(Self { bootstrap, trust_domain, control_plane, bundle, workers })
+        Ok(Self { bootstrap, trust_domain, control_plane, bundle, collector, workers })
     }
 }
 

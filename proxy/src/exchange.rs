@@ -2,6 +2,8 @@
 //! ends, however it ends.
 
 use std::{
+    borrow::Cow,
+    net::IpAddr,
     rc::Rc,
     sync::Arc,
     time::{Instant, SystemTime},
@@ -21,6 +23,7 @@ use crate::{
         log::Entry,
         requests::{self, Series},
     },
+    trace::{self, FailedTry, Span},
     upstream::Lease,
     worker::Worker,
 };
@@ -44,6 +47,8 @@ pub struct Exchange {
     pub tls: bool,
     /// SPIFFE id of the other side.
     pub peer: Option<Arc<str>>,
+    /// Address of the one who called, where that is told.
+    pub caller: Option<IpAddr>,
     /// Where the last try went.
     pub address: Option<std::net::SocketAddr>,
     /// Tries so far.
@@ -60,6 +65,7 @@ pub struct Exchange {
     pub injected: Option<Arc<str>>,
     /// Whether it failed for good where it might have been retried.
     pub given_up: bool,
+    span: Option<Box<trace::Begun>>,
     status: Option<StatusCode>,
     body_bytes: u64,
     held: Option<Held>,
@@ -90,6 +96,7 @@ impl Exchange {
             route: None,
             tls: false,
             peer: None,
+            caller: None,
             address: None,
             tries: 0,
             fallback: None,
@@ -98,6 +105,7 @@ impl Exchange {
             audit: None,
             injected: None,
             given_up: false,
+            span: None,
             status: None,
             body_bytes: 0,
             held: None,
@@ -113,6 +121,36 @@ impl Exchange {
     /// When it came in.
     pub fn started(&self) -> Instant {
         self.started
+    }
+
+    /// Begins the span of `request`, if it has one. Where nobody has said so, it has one only if it `may_begin` a trace.
+    pub fn trace(&mut self, request: &Parts, may_begin: bool) {
+        if let Some(tracer) = &self.worker.shared.telemetry.tracer {
+            self.span = tracer.begin(request, may_begin, &mut *self.worker.random.borrow_mut());
+        }
+    }
+
+    /// Tells the next hop of the span, if there is one.
+    pub fn propagate(&self, headers: &mut HeaderMap) {
+        if let Some(span) = &self.span {
+            span.context.write(headers);
+        }
+    }
+
+    /// A try was in vain, and another one follows.
+    pub fn try_failed(&mut self, result: Result<StatusCode, Fault>) {
+        let (after, endpoint) = (self.started.elapsed(), self.address);
+        if let Some(span) = &mut self.span {
+            let (status, fault) = (result.ok().map(|status| status.as_u16()), result.err());
+            span.tried(FailedTry { after, fault, status, endpoint });
+        }
+    }
+
+    /// What the headers of the response, or its trailers, say of how a call ended.
+    pub fn hear(&mut self, headers: &HeaderMap) {
+        if let Some(span) = self.span.as_mut().filter(|span| span.is_grpc) {
+            span.grpc_status = grpc_status(headers).or(span.grpc_status);
+        }
     }
 
     /// Response headers go to the caller now: from here on, the body is watched.
@@ -148,8 +186,12 @@ impl Exchange {
         self.held.as_mut()?.admission.as_mut().filter(|admission| admission.is_owed())
     }
 
+    fn final_status(&self) -> u16 {
+        self.status.unwrap_or_else(|| Fault::ClientCancelled.status()).as_u16()
+    }
+
     fn tell(&self) {
-        let status = self.status.unwrap_or_else(|| Fault::ClientCancelled.status()).as_u16();
+        let status = self.final_status();
         let log = &self.worker.shared.telemetry.log;
         if !log.wants(status, self.fault, self.audit.is_some() || self.injected.is_some()) {
             return;
@@ -161,14 +203,12 @@ impl Exchange {
             .identity()
             .filter(|_| self.tls)
             .map(|identity| identity.id().to_string());
-        let host = self.host.as_ref().map(|host| String::from_utf8_lossy(host.as_bytes()));
-        let authority = self.uri.authority().map(http::uri::Authority::as_str);
         log.tell(&Entry {
             time: self.time,
             direction: self.direction.label(),
             method: self.method.as_str(),
             path: self.uri.path(),
-            authority: authority.or(host.as_deref()).unwrap_or_default(),
+            authority: &self.authority(),
             status,
             duration_ms: self.started.elapsed(),
             body_bytes: self.body_bytes,
@@ -186,6 +226,43 @@ impl Exchange {
             injected: self.injected.as_deref(),
         });
     }
+
+    /// The authority that the caller named.
+    fn authority(&self) -> Cow<'_, str> {
+        match (self.uri.authority(), &self.host) {
+            (Some(authority), _) => Cow::Borrowed(authority.as_str()),
+            (None, Some(host)) => String::from_utf8_lossy(host.as_bytes()),
+            (None, None) => Cow::Borrowed(""),
+        }
+    }
+
+    /// Hands the span over.
+    fn finish_span(&mut self) {
+        let Some(begun) = self.span.take() else { return };
+        let Some(tracer) = &self.worker.shared.telemetry.tracer else { return };
+        tracer.finish(Box::new(Span {
+            begun,
+            kind: match self.direction {
+                Direction::Inbound => trace::Kind::Server,
+                Direction::Outbound => trace::Kind::Client,
+            },
+            start: self.time,
+            took: self.started.elapsed(),
+            method: self.method.clone(),
+            path: trace::cut(self.uri.path()),
+            authority: trace::cut(&self.authority()),
+            status: self.final_status(),
+            body_bytes: self.body_bytes,
+            resends: self.tries.saturating_sub(1),
+            caller: self.caller,
+            endpoint: self.address,
+            fault: self.fault,
+            injected: self.injected.clone(),
+            peer: self.peer.clone(),
+            destination: self.destination.clone(),
+            route: self.route.clone(),
+        }));
+    }
 }
 
 impl Watch for Exchange {
@@ -197,6 +274,7 @@ impl Watch for Exchange {
     }
 
     fn trailers(&mut self, trailers: &HeaderMap) {
+        self.hear(trailers);
         let Some(admission) = self.owed() else { return };
         let (Some(code), Some(headers)) = (grpc_status(trailers), admission.headers) else { return };
         let headers_after = headers.saturating_duration_since(admission.sent);
@@ -214,6 +292,7 @@ impl Watch for Exchange {
         }
         self.settle(end);
         self.tell();
+        self.finish_span();
     }
 }
 

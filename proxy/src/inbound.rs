@@ -148,10 +148,12 @@ pub async fn respond(
     let upgrade = Upgrade::wanted(&mut request);
     exchange.tls = caller.entrant.identity.is_some();
     exchange.peer.clone_from(&caller.entrant.identity);
+    exchange.caller = caller.entrant.address;
     exchange.requests = Some(Arc::clone(&caller.requests));
     match forward(worker, caller, &mut exchange, &mut request, body, upgrade.as_ref()).await {
         Ok((response, held)) => {
             let (mut response, body) = response.into_parts();
+            exchange.hear(&response.headers);
             let held = match upgrade {
                 Some(upgrade) if response.status == StatusCode::SWITCHING_PROTOCOLS => {
                     let destination = Some(caller.entrant.port.to_string().into());
@@ -171,6 +173,7 @@ pub async fn respond(
         Err(fault) => {
             exchange.fault = Some(fault);
             let response = fault.answer(&request);
+            exchange.hear(response.headers());
             exchange.respond(response.status(), None);
             response.map(|text| Watched::local(Bytes::from_static(text.as_bytes()), exchange))
         }
@@ -187,6 +190,9 @@ async fn forward(
 ) -> Result<(Response<Incoming>, Held), Fault> {
     let entrant = &caller.entrant;
     let port = configuration(worker, entrant.port).await?;
+    // Another sidecar has decided already whether a trace begins with this request; and none does with a probe.
+    exchange.trace(request, entrant.identity.is_none() && !way::is_probe(&port, request));
+    exchange.propagate(&mut request.headers);
     if entrant.identity.is_none() && !way::takes_plaintext(&port, request) {
         return Err(Fault::PlaintextRefused);
     }

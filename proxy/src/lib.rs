@@ -15,6 +15,8 @@ mod process;
 pub mod log_adapter;
 // What it is told at start.
 pub mod config;
+// What requests leave behind goes out.
+mod export;
 // A configuration change comes in.
 mod subscribe;
 mod compile;
@@ -60,8 +62,9 @@ pub mod redirect;
 mod sync;
 // Seen from every stage.
 mod telemetry;
+pub mod trace;
 mod fault;
 
 pub use process::{ProcessError, run};
-// With `breaker`, what a benchmark times of the request path.
+// With `breaker` and `trace`, what a benchmark times of the request path, or counts.
 pub use retry::budget;

@@ -52,11 +52,14 @@ pub async fn respond(
 ) -> Response<Watched<Exchange>> {
     let (mut request, body) = request.into_parts();
     let mut exchange = Exchange::begin(worker, Direction::Outbound, &request);
+    exchange.trace(&request, true);
     let upgrade = Upgrade::wanted(&mut request);
     let route = match route(worker, target, &mut exchange, &request).await {
         Ok(route) => route,
         Err(fault) => return refuse(exchange, fault.into()),
     };
+    // Once the route is found, which goes by what the caller said, and before its edits, which have the last word.
+    exchange.propagate(&mut request.headers);
     let cors = route.cors.as_ref().map(|cors| (cors, request.headers.get(ORIGIN).cloned()));
     let answer = match route.cors.as_ref().and_then(|cors| cors.preflight(&request)) {
         Some(response) => Ok(Answer::Local(response)),
@@ -80,6 +83,7 @@ fn deliver(
     match answer {
         Ok(Answer::Upstream { response, held, backend }) => {
             let (mut response, body) = response.into_parts();
+            exchange.hear(&response.headers);
             let held = match upgrade {
                 Some(upgrade) if response.status == StatusCode::SWITCHING_PROTOCOLS => {
                     let destination = exchange.destination.clone();
@@ -142,6 +146,7 @@ fn mark(headers: &mut HeaderMap, exchange: &Exchange) {
 
 fn local(mut exchange: Exchange, mut response: Response<Bytes>) -> Response<Watched<Exchange>> {
     mark(response.headers_mut(), &exchange);
+    exchange.hear(response.headers());
     exchange.respond(response.status(), None);
     response.map(|body| Watched::local(body, exchange))
 }

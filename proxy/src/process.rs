@@ -10,8 +10,8 @@ use std::{
 
 use rand::Rng;
 use tokio::{net::TcpListener, task::LocalSet};
-use weft_api::fault_injection::HELD_MAX;
-use weft_identity::tls::Credentials;
+use weft_api::{bootstrap::Bootstrap, fault_injection::HELD_MAX};
+use weft_identity::{SpiffeId, tls::Credentials};
 use weft_runtime::{
     Admin, Readiness, Registry, Shutdown, Tasks, Worker as Thread, Workers,
     workers::{WorkerPanicked, listen_shared},
@@ -24,6 +24,7 @@ use crate::{
     compile::Compiler,
     config::{Config, ConfigError, Source},
     demand::Demands,
+    export::{self, Collector, Exporter},
     expose,
     inbound::Entrance,
     probe,
@@ -32,6 +33,7 @@ use crate::{
     snapshot::Snapshots,
     subscribe::{self, Subscription},
     telemetry::{Telemetry, connections, injections, log::AccessLog, refusals, requests},
+    trace::{self, Sampler, Tracer},
     worker::{Shared, Worker},
 };
 
@@ -63,25 +65,28 @@ pub fn run(source: &Source) -> Result<(), ProcessError> {
 }
 
 async fn proxy(config: Config) -> Result<(), ProcessError> {
-    let Config { bootstrap, trust_domain, control_plane, bundle, workers } = config;
+    let Config { bootstrap, trust_domain, control_plane, bundle, collector, workers } = config;
     let grace = bootstrap.drain.get();
     let (shutdown, signals) = Shutdown::from_signals();
     let tasks = Tasks::new();
     tasks.spawn("signals", signals.abort_after(grace + accept::WITHDRAWAL + accept::LAST_WORDS));
 
     let (log, log_writer) = AccessLog::start(bootstrap.access_log, io::stdout())?;
+    let registry = Registry::new("weft-proxy");
+    let credentials = Credentials::new(trust_domain, bundle);
+    let export = Tasks::new();
+    let tracer = trace(&bootstrap, collector, &credentials, &registry, &export)?;
     let shared = Arc::new(Shared {
         snapshots: Arc::new(Snapshots::default()),
         demands: Arc::new(Demands::default()),
         app_limits: app::limits(),
         rate_buckets: Buckets::new(Instant::now()),
         held: Gauge::new(HELD_MAX),
-        telemetry: Telemetry::new(workers, log),
+        telemetry: Telemetry { tracer, ..Telemetry::new(workers, log) },
         setbacks: Setbacks::new(Instant::now()),
-        credentials: Credentials::new(trust_domain, bundle),
+        credentials,
         shutdown: shutdown.clone(),
     });
-    let registry = Registry::new("weft-proxy");
     expose(&registry, &shared)?;
     let readiness = Readiness::new();
     let holds = [readiness.hold("certificate"), readiness.hold("first configuration")];
@@ -123,12 +128,33 @@ async fn proxy(config: Config) -> Result<(), ProcessError> {
     };
     tracing::info!("ended");
     drop(shared);
+    if !shutdown.is_aborting() {
+        export.join_all(export::LAST_WORDS).await;
+    }
     // The last lines of the access log are on their way; a worker that was aborted may still hold the log, and then the
     // process ends without them.
     if !shutdown.is_aborting() {
         let _ = log_writer.join();
     }
     Ok(ended?)
+}
+
+/// Where requests leave spans, if somebody wants them: an exporter of its own takes them to the collector, on this thread.
+fn trace(
+    bootstrap: &Bootstrap,
+    identity: Option<SpiffeId>,
+    credentials: &Arc<Credentials>,
+    registry: &Registry,
+    export: &Tasks,
+) -> Result<Option<Tracer>, ProcessError> {
+    let Some(tracing) = &bootstrap.tracing else { return Ok(None) };
+    let counts = trace::Counts::new()?;
+    registry.register(Box::new(counts.family.clone()))?;
+    let (tracer, spans) = Tracer::new(Sampler::new(tracing.ratio), &counts);
+    let collector = Collector::new(tracing, identity, credentials)
+        .map_err(|error| ConfigError::Field { field: "tracing.endpoint", reason: error.to_string() })?;
+    export.spawn_local("export", Exporter::new(collector, &bootstrap.workload, spans, counts).run());
+    Ok(Some(tracer))
 }
 
 fn expose(registry: &Registry, shared: &Arc<Shared>) -> prometheus::Result<()> {
@@ -145,7 +171,7 @@ fn expose(registry: &Registry, shared: &Arc<Shared>) -> prometheus::Result<()> {
 }
 
 /// Binds every listener once for each worker. The result is by worker.
-fn listen(bootstrap: &weft_api::bootstrap::Bootstrap, workers: usize) -> io::Result<Vec<Sockets>> {
+fn listen(bootstrap: &Bootstrap, workers: usize) -> io::Result<Vec<Sockets>> {
     let mut by_worker: Vec<Sockets> = (0..workers).map(|_| Vec::new()).collect();
     let inbound = bootstrap.inbound.iter().map(|inbound| {
         (inbound.listen, Leads::Inbound(Entrance { port: inbound.listen.port(), app: inbound.app }))

@@ -1,5 +1,5 @@
-//! What a request leaves behind: one observation in a histogram and, if asked for, one line in the access log.
-//! Recorded once, by the spines.
+//! What a request leaves behind: one observation in a histogram and, if asked for, one line in the access log and one
+//! span of a trace. Recorded once, by the spines.
 
 // What policies injected and kept out, counted.
 pub mod injections;
@@ -17,6 +17,8 @@ use connections::Connections;
 use injections::Injections;
 use refusals::Refusals;
 use requests::Family;
+
+use crate::trace::Tracer;
 
 /// Which way requests and connections go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -51,10 +53,12 @@ pub struct Telemetry {
     pub injections: Arc<Injections>,
     /// The access log.
     pub log: log::AccessLog,
+    /// Spans of traces, where somebody wants them.
+    pub tracer: Option<Tracer>,
 }
 
 impl Telemetry {
-    /// For `workers` threads that record; each into its own cells.
+    /// For `workers` threads that record; each into its own cells. Without traces.
     pub fn new(workers: usize, log: log::AccessLog) -> Self {
         let server = Family::new(
             "http_server_request_duration_seconds",
@@ -75,6 +79,7 @@ impl Telemetry {
             refusals: Arc::default(),
             injections: Arc::default(),
             log,
+            tracer: None,
         }
     }
 }

@@ -6,7 +6,7 @@ mod pool;
 // A new connection.
 mod dial;
 
-pub use dial::{ConnectError, Io, connect, dial_opaque};
+pub use dial::{ConnectError, Io, connect, dial, dial_opaque};
 pub use pool::{Lease, Pools, SendError};
 
 use std::{

@@ -109,6 +109,12 @@ impl Worker {
     /// A worker that is alone, with a certificate for the service account `test`.
     #[cfg(test)]
     pub fn for_tests() -> Rc<Self> {
+        Self::for_tests_with(None)
+    }
+
+    /// The same, with traces.
+    #[cfg(test)]
+    pub fn for_tests_with(tracer: Option<crate::trace::Tracer>) -> Rc<Self> {
         use weft_identity::{authority::Authority, bundle::TrustBundle, csr::Csr, request};
         let (now, domain) = (std::time::SystemTime::now(), "cluster.local".parse().unwrap());
         let authority = Authority::create(domain, now).unwrap();
@@ -127,7 +133,7 @@ impl Worker {
             app_limits: crate::app::limits(),
             rate_buckets: Buckets::new(Instant::now()),
             held: Gauge::new(weft_api::fault_injection::HELD_MAX),
-            telemetry: Telemetry::new(1, log),
+            telemetry: Telemetry { tracer, ..Telemetry::new(1, log) },
             setbacks: Setbacks::new(Instant::now()),
             credentials,
             shutdown: Shutdown::manual().1,

@@ -23,6 +23,8 @@ pub mod census;
 pub mod metrics;
 // Around the mesh: applications that do as the test says,
 pub mod backend;
+// somebody whom sidecars tell of traces,
+pub mod collector;
 // callers who go on calling,
 pub mod load;
 // strangers at the door who know TLS,

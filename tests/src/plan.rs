@@ -8,6 +8,7 @@ use std::{
 use weft_api::{
     Duration,
     bootstrap::{AccessLog, MeshHttp},
+    telemetry::Tracing,
     workload::{Inbound, Mtls, Outbound, WorkloadSpec},
 };
 
@@ -32,6 +33,8 @@ pub struct Plan {
     pub certificate_lifetime: Duration,
     /// How long a sidecar drains.
     pub drain: Duration,
+    /// Whom the sidecars tell of requests.
+    pub tracing: Option<Tracing>,
 }
 
 /// A service.
@@ -78,6 +81,7 @@ impl Plan {
             mesh_http: MeshHttp::default(),
             certificate_lifetime: Duration::from_secs(3600),
             drain: Duration::from_secs(20),
+            tracing: None,
         }
     }
 
@@ -140,9 +144,11 @@ impl Layout {
             let listen = port::free();
             layout.entrances.insert(service.name, listen);
             outbound.push(way_to(service.name, listen));
-            layout.place(service);
+            layout.place(service, plan.tracing.as_ref());
         }
-        layout.workloads.insert(CALLER.to_owned(), workload(CALLER, Vec::new(), outbound));
+        layout
+            .workloads
+            .insert(CALLER.to_owned(), workload(CALLER, Vec::new(), outbound, plan.tracing.clone()));
         let workloads = layout.workloads.iter().map(|(name, spec)| manifest::workload(name, spec));
         layout.files.insert("workloads.yaml".to_owned(), workloads.collect());
         let others = plan.files.iter().map(|(name, text)| ((*name).to_owned(), text.clone()));
@@ -151,7 +157,7 @@ impl Layout {
     }
 
     /// Writes down a service, and makes a workload for each sidecar of it.
-    fn place(&mut self, service: &Service) {
+    fn place(&mut self, service: &Service, tracing: Option<&Tracing>) {
         let mut places: Vec<(SocketAddr, Option<String>)> = Vec::new();
         for (index, instance) in service.instances.iter().enumerate() {
             let name = format!("{}-{index}", service.name);
@@ -179,7 +185,7 @@ impl Layout {
                 way_to(called, listen)
             });
             let calls = calls.collect();
-            self.workloads.insert(name, workload(service.name, vec![inbound], calls));
+            self.workloads.insert(name, workload(service.name, vec![inbound], calls, tracing.cloned()));
         }
         let endpoints: Vec<Endpoint<'_>> = places
             .iter()
@@ -195,12 +201,18 @@ fn way_to(service: &str, listen: SocketAddr) -> Outbound {
     Outbound { listen, service: service.to_owned(), namespace: None, port: SERVICE_PORT }
 }
 
-fn workload(account: &str, inbound: Vec<Inbound>, outbound: Vec<Outbound>) -> WorkloadSpec {
+fn workload(
+    account: &str,
+    inbound: Vec<Inbound>,
+    outbound: Vec<Outbound>,
+    tracing: Option<Tracing>,
+) -> WorkloadSpec {
     WorkloadSpec {
         service_account: Some(account.to_owned()),
         inbound,
         outbound,
         admin: port::free(),
         access_log: AccessLog::All,
+        tracing,
     }
 }

@@ -272,6 +272,7 @@ impl Cluster {
                 namespace: DEFAULT_NAMESPACE.to_owned(),
                 name: plan.name.to_owned(),
                 service_account: account,
+                service: None,
             },
             trust_domain: trust_domain.to_owned(),
             control_plane: ControlPlane {
@@ -287,6 +288,7 @@ impl Cluster {
             workers: Some(1),
             mesh_http: MeshHttp::default(),
             access_log: AccessLog::All,
+            tracing: None,
             drain: weft_api::Duration::from_secs(5),
         };
         let path = root.join(format!("{}.json", plan.name));

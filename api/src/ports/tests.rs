@@ -67,3 +67,15 @@ proptest! {
         let _ = text.parse::<Ports>();
     }
 }
+
+#[test]
+fn a_host_with_a_port_is_told_from_what_only_looks_like_it() {
+    for text in ["collector:4317", "collector.observability.svc:4317", "127.0.0.1:1", "[fd00::1]:65535"] {
+        assert!(is_host_port(text), "{text}");
+    }
+    for text in
+        ["", "collector", ":4317", "collector:", "collector:0", "collector:70000", "http://c:1", "$(A):1"]
+    {
+        assert!(!is_host_port(text), "{text}");
+    }
+}

@@ -10,7 +10,7 @@ fn what_is_left_out_takes_the_strict_default() {
 }
 
 #[test]
-fn a_port_that_nobody_could_know_is_refused() {
+fn what_is_impossible_is_refused_by_its_field() {
     let table = [
         (r#"{"admin": "127.0.0.1:0", "inbound": [{"port": 1, "app": "127.0.0.1:2"}]}"#, "admin"),
         (r#"{"admin": "127.0.0.1:1", "inbound": [{"port": 0, "app": "127.0.0.1:2"}]}"#, "inbound[0].port"),
@@ -18,6 +18,11 @@ fn a_port_that_nobody_could_know_is_refused() {
             r#"{"admin": "127.0.0.1:1", "inbound": [{"port": 3, "app": "127.0.0.1:2"},
                 {"port": 3, "app": "127.0.0.1:4"}]}"#,
             "inbound[1].port",
+        ),
+        (
+            r#"{"admin": "127.0.0.1:1", "inbound": [{"port": 3, "app": "127.0.0.1:2"}],
+                "tracing": {"endpoint": "127.0.0.1:4317", "ratio": 2}}"#,
+            "tracing.ratio",
         ),
     ];
     for (text, field) in table {

@@ -64,6 +64,8 @@ impl Sidecar {
                     namespace: metadata.namespace.clone(),
                     name: metadata.name.clone(),
                     service_account: workload.service_account().to_owned(),
+                    // Workloads of one service have names of their own, and share an account.
+                    service: None,
                 },
                 trust_domain: trust_domain.to_owned(),
                 control_plane: ControlPlane {
@@ -80,6 +82,7 @@ impl Sidecar {
                 workers: Some(1),
                 mesh_http: MeshHttp::default(),
                 access_log: spec.access_log,
+                tracing: spec.tracing.clone(),
                 drain: DRAIN,
             },
         }

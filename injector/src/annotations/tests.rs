@@ -84,6 +84,21 @@ fn a_request_never_stands_above_its_limit() {
 }
 
 #[test]
+fn a_pod_is_called_in_traces_what_its_labels_say() {
+    let installation = Config::default().installation("weft-system").unwrap();
+    let called = |labels: Value| {
+        let pod = json!({"metadata": {"labels": labels}, "spec": {}});
+        Settings::of(&pod, &installation).unwrap().service
+    };
+    assert_eq!(called(json!({"app": "a", "app.kubernetes.io/name": "b"})).as_deref(), Some("b"));
+    assert_eq!(called(json!({"app": "a"})).as_deref(), Some("a"));
+    for none in [json!(null), json!({}), json!({"app": ""}), json!({"app": "$(HOST)"}), json!({"app": 1})] {
+        assert_eq!(called(none), None);
+    }
+    assert_eq!(called(json!({"app": "x".repeat(64)})), None);
+}
+
+#[test]
 fn workers_follow_the_cpu_limit() {
     let workers = |limit: &str| settings(&[("proxy-cpu-limit", limit)]).unwrap().workers;
     assert_eq!(settings(&[]).unwrap().workers, 2);

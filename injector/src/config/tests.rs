@@ -45,16 +45,22 @@ fn what_is_written_wrong_is_named_with_its_line() {
     assert!(error.contains("nowhere.yaml"), "{error}");
 }
 
+fn tracing(endpoint: &str, ratio: f64) -> Tracing {
+    Tracing { endpoint: endpoint.to_owned(), identity: None, ratio }
+}
+
 #[test]
 fn what_would_end_in_a_bootstrap_is_checked() {
     type Change = fn(&mut Config);
-    let cases: [(Change, &str); 6] = [
+    let cases: [(Change, &str); 8] = [
         (|config| config.trust_domain = "$(POD)".to_owned(), "trustDomain"),
         (|config| config.trust_domain = "Example.org".to_owned(), "trustDomain"),
         (|config| config.control_plane.service_account = "a/b".to_owned(), "controlPlane.serviceAccount"),
         (|config| config.control_plane.address = Some("host".to_owned()), "controlPlane.address"),
         (|config| config.control_plane.address = Some("$(HOST):1".to_owned()), "controlPlane.address"),
         (|config| config.proxy.log_level = "loud".to_owned(), "proxy.logLevel"),
+        (|config| config.proxy.tracing = Some(tracing("$(HOST):4317", 0.5)), "proxy.tracing.endpoint"),
+        (|config| config.proxy.tracing = Some(tracing("collector:4317", 5.0)), "proxy.tracing.ratio"),
     ];
     for (change, field) in cases {
         let mut config = Config::default();

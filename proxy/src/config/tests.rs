@@ -39,13 +39,17 @@ fn defaults_are_filled_in() {
 #[test]
 fn mistakes_are_named() {
     type Change = fn(&mut Value);
-    let mistakes: [(Change, &str); 7] = [
+    let mistakes: [(Change, &str); 11] = [
         (|b| b["trustDomain"] = "Cluster.Local".into(), "trustDomain"),
         (|b| b["controlPlane"]["identity"] = "control-plane".into(), "controlPlane.identity"),
         (|b| b["inbound"] = json!([]), "nothing to listen on"),
         (|b| b["transparent"] = json!({"inbound": 4140}), "transparent"),
         (|b| b["inbuond"] = json!([]), "inbuond"),
         (|b| b["admin"] = "4191".into(), "line"),
+        (|b| b["tracing"] = json!({"endpoint": "collector"}), "tracing.endpoint"),
+        (|b| b["tracing"] = json!({"endpoint": "c:4317", "ratio": 2}), "tracing.ratio"),
+        (|b| b["tracing"] = json!({"endpoint": "c:4317", "identity": "c"}), "tracing.identity"),
+        (|b| b["tracing"] = json!({"endpoint": "c:4317", "identity": "spiffe://A/b"}), "tracing.identity"),
         (|b| b["controlPlane"]["trustBundle"] = "/nowhere/bundle.pem".into(), "/nowhere/bundle.pem"),
     ];
     for (change, named) in mistakes {

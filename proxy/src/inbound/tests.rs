@@ -1,4 +1,5 @@
 mod gate;
+mod trace;
 
 use hyper_util::rt::TokioIo;
 use tokio::{
@@ -51,7 +52,10 @@ impl Sidecar {
 
     /// The same before an application of the test's own.
     async fn before(app: SocketAddr, port: Port) -> Self {
-        let worker = Worker::for_tests();
+        Self::of(Worker::for_tests(), app, port).await
+    }
+
+    async fn of(worker: Rc<Worker>, app: SocketAddr, port: Port) -> Self {
         store(&worker, port);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();

@@ -90,6 +90,9 @@ impl Copy {
     async fn send(mut self) {
         let Mirror { name, forward, requests, .. } = self.mirror.as_ref();
         let mut exchange = Exchange::begin(&self.worker, Direction::Outbound, &self.request);
+        // It has a span below the original's, if that has one.
+        exchange.trace(&self.request, false);
+        exchange.propagate(&mut self.request.headers);
         exchange.destination = Some(Arc::clone(name));
         exchange.route = Some(self.route);
         exchange.requests = Some(Arc::clone(requests));

@@ -8,7 +8,7 @@ use std::{
 };
 
 use futures_util::future::Either;
-use http::{Request, Response, request::Parts};
+use http::{Request, Response, StatusCode, request::Parts};
 use hyper::body::{Body, Incoming};
 use tokio::time::{sleep, timeout_at};
 use weft_api::circuit_breaker::FallbackCause;
@@ -71,6 +71,10 @@ impl<'r> Try<'r> {
         Self { result: Err(fault), verdict, backend }
     }
 
+    fn status(&self) -> Result<StatusCode, Fault> {
+        self.result.as_ref().map(|(response, _)| response.status()).map_err(|fault| *fault)
+    }
+
     fn cluster(&self) -> Option<&'r Arc<Cluster>> {
         self.backend.and_then(|backend| backend.cluster.as_ref())
     }
@@ -121,6 +125,7 @@ impl<'a, 'r> Tries<'a, 'r> {
             self.exchange.tries += 1;
             let tried = self.once().await;
             let Some(pause) = self.pause(&tried) else { return self.answer(tried) };
+            self.exchange.try_failed(tried.status());
             // The failed response and its connection end here, before the pause.
             drop(tried);
             if !pause.is_zero() {

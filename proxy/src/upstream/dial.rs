@@ -43,7 +43,8 @@ impl fmt::Display for ConnectError {
 /// What a dialled connection runs over.
 pub type Io = Transport<TcpStream, Box<TlsStream<TcpStream>>>;
 
-pub(super) async fn dial(peer: &Peer) -> Result<Io, ConnectError> {
+/// A connection to `peer` for requests.
+pub async fn dial(peer: &Peer) -> Result<Io, ConnectError> {
     let stream = connect(peer.address, CONNECT_TIMEOUT).await?;
     match &peer.mesh {
         None => Ok(Io::Plain(stream)),

@@ -87,6 +87,7 @@ impl Told {
                 namespace: DEFAULT_NAMESPACE.to_owned(),
                 name: name.to_owned(),
                 service_account: account,
+                service: None,
             },
             trust_domain: trust_domain.to_owned(),
             control_plane: ControlPlane {
@@ -102,6 +103,7 @@ impl Told {
             workers: Some(1),
             mesh_http: self.plan.mesh_http,
             access_log: spec.access_log,
+            tracing: spec.tracing.clone(),
             drain: self.plan.drain,
         };
         let path = state.join(format!("{name}.json"));

@@ -260,6 +260,9 @@ fn a_value_that_cannot_be_is_refused_by_its_name() {
         ("trustDomain=Example.Com", "/trustDomain"),
         ("proxy.resources.requests.cpu=ten", "/proxy/resources/requests/cpu"),
         ("proxy.accessLog=some", "/proxy/accessLog"),
+        ("proxy.tracing.ratio=2", "/proxy/tracing/ratio"),
+        ("proxy.tracing.endpoint=http://collector:4317", "/proxy/tracing/endpoint"),
+        ("proxy.tracing.identity=collector", "/proxy/tracing/identity"),
         ("monitoring.prometheusRule.objective=100", "/monitoring/prometheusRule/objective"),
         (
             "controlPlane.autoscaling.minReplicas=9",

@@ -13,6 +13,8 @@ mod filters;
 mod mirrors;
 mod calls;
 mod upgrades;
+// What is told of it.
+mod traces;
 // What happens when an application fails.
 mod breakers;
 mod elsewhere;

@@ -3,6 +3,7 @@ use std::net::Ipv4Addr;
 use weft_api::{
     bootstrap::AccessLog,
     object::Metadata,
+    telemetry::Tracing,
     workload::{self, Mtls},
 };
 
@@ -10,6 +11,10 @@ use super::*;
 
 fn address(port: u16) -> SocketAddr {
     SocketAddr::from((Ipv4Addr::LOCALHOST, port))
+}
+
+fn tracing() -> Tracing {
+    Tracing { endpoint: "127.0.0.1:4317".to_owned(), identity: None, ratio: 1.0 }
 }
 
 fn workload(namespace: &str) -> Object<WorkloadSpec> {
@@ -32,6 +37,7 @@ fn workload(namespace: &str) -> Object<WorkloadSpec> {
             }],
             admin: address(15191),
             access_log: AccessLog::All,
+            tracing: Some(tracing()),
         },
     }
 }
@@ -44,7 +50,7 @@ fn sidecar(namespace: &str) -> Sidecar {
 
 #[test]
 fn a_sidecar_is_told_what_its_workload_says() {
-    let Bootstrap { workload, control_plane, inbound, outbound, admin, access_log, .. } =
+    let Bootstrap { workload, control_plane, inbound, outbound, admin, access_log, tracing: told, .. } =
         sidecar("shop").bootstrap;
     assert_eq!((workload.namespace.as_str(), workload.service_account.as_str()), ("shop", "frontend"));
     assert_eq!(control_plane.identity, "spiffe://cluster.local/ns/weft-system/sa/weft-control-plane");
@@ -52,7 +58,7 @@ fn a_sidecar_is_told_what_its_workload_says() {
     assert_eq!(inbound, [Inbound { listen: "0.0.0.0:8443".parse().unwrap(), app: address(4200) }]);
     let target = "feelgood-api.shop.svc.cluster.local:80".to_owned();
     assert_eq!(outbound, [Outbound { listen: address(8888), target }]);
-    assert_eq!((admin, access_log), (address(15191), AccessLog::All));
+    assert_eq!((admin, access_log, told), (address(15191), AccessLog::All, Some(tracing())));
 }
 
 #[test]
