@@ -9,6 +9,7 @@ use weft_samples::caller::Account;
 
 use crate::{
     MESH, cluster,
+    gateway::Kind,
     place::{Place, kubectl, metrics_of, try_kubectl, until},
     uninstall, upgrade,
 };
@@ -139,23 +140,6 @@ fn what_can_never_be_is_refused_when_it_is_applied() {
     assert!(error.contains("spec.limits.maxRequest"), "{error}");
 }
 
-/// The HTTPRoute of the Gateway API, as far as an API server must know it to keep one.
-const ROUTES: &str = "
-apiVersion: apiextensions.k8s.io/v1
-kind: CustomResourceDefinition
-metadata:
-  name: httproutes.gateway.networking.k8s.io
-  annotations: {api-approved.kubernetes.io: unapproved}
-spec:
-  group: gateway.networking.k8s.io
-  scope: Namespaced
-  names: {kind: HTTPRoute, listKind: HTTPRouteList, plural: httproutes, singular: httproute}
-  versions:
-    - name: v1
-      served: true
-      storage: true
-      schema: {openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}}
-";
 const ROUTE: &str = "
 apiVersion: gateway.networking.k8s.io/v1
 kind: HTTPRoute
@@ -175,8 +159,7 @@ fn a_kind_that_comes_later_is_found_and_one_that_goes_is_done_without() {
     if cluster().is_given() {
         return crate::skipped("the kinds of somebody else's cluster are not for tests to remove");
     }
-    let definition = "customresourcedefinition/httproutes.gateway.networking.k8s.io";
-    kubectl(&["delete", definition, "--ignore-not-found"]);
+    Kind::define("HTTPRoute").remove();
     let place = Place::plain("weft-test-kinds");
     place.apply(SERVICE);
     let mut policy = breaker("routes", &["api"]);
@@ -185,11 +168,10 @@ fn a_kind_that_comes_later_is_found_and_one_that_goes_is_done_without() {
     place.apply(&policy.to_string());
     until_said(&place, "cbp/routes", &[("api", NOT_FOUND, NOT_FOUND)]);
 
-    place.apply(ROUTES);
-    kubectl(&["wait", definition, "--for=condition=established", "--timeout=60s"]);
+    let kind = Kind::define("HTTPRoute");
     place.apply(ROUTE);
     until_said(&place, "cbp/routes", &[("api", ACCEPTED, RESOLVED)]);
-    kubectl(&["delete", definition]);
+    kind.remove();
     until_said(&place, "cbp/routes", &[("api", NOT_FOUND, NOT_FOUND)]);
 }
 

@@ -17,12 +17,14 @@ mod cni;
 mod page;
 mod scenario;
 mod protocols;
+mod policies;
 mod upgrades;
 mod webhook;
 mod workloads;
 // What these have in common: namespaces of their own, and pods that call and answer.
 mod users;
 mod peers;
+mod gateway;
 mod place;
 
 use std::{

@@ -24,9 +24,14 @@ pub(crate) fn start(place: &Place, names: &[&str]) {
 
 /// What the gRPC client tells of all kinds of calls to `target`.
 pub(crate) fn grpc(place: &Place, target: &str) -> Value {
+    try_grpc(place, target).unwrap_or_else(|error| panic!("{error}\n{}", place.state()))
+}
+
+/// The same, or how the first call failed that should not.
+pub(crate) fn try_grpc(place: &Place, target: &str) -> Result<Value, String> {
     let script = format!("{SCRIPTS}/grpc_client.py");
-    let told = place.exec("deployment/client", &[PYTHON, &script, target]);
-    serde_json::from_str(&told).unwrap_or_else(|error| panic!("{error}: {told}"))
+    let told = place.try_exec("deployment/client", &[PYTHON, &script, target])?;
+    serde_json::from_str(&told).map_err(|error| format!("{error}: {told}"))
 }
 
 /// Gives the image to all nodes, once.
