@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use std::path::Path;
+
 use serde_json::Value;
 
 use crate::helm;
@@ -146,6 +148,31 @@ fn names_follow_the_namespace_of_the_release() {
 }
 
 #[test]
+fn the_injector_reads_what_is_said_of_traces() {
+    if !crate::enabled() {
+        return;
+    }
+    let tracing = |values: &[&str]| {
+        let objects = render(values).unwrap();
+        let text =
+            named(&objects, "ConfigMap", "weft-injector")["data"]["config.yaml"].as_str().unwrap().to_owned();
+        let config = weft_injector::Config::parse(Path::new("config.yaml"), &text).unwrap();
+        config.installation("mesh").unwrap().proxy.tracing
+    };
+    assert_eq!(tracing(&["proxy.tracing.ratio=1"]), None, "nobody is told where no collector is named");
+    let [endpoint, identity] = ["collector.observability:4317", "spiffe://cluster.local/ns/o/sa/c"];
+    let [of_endpoint, of_identity] = [("endpoint", endpoint), ("identity", identity)]
+        .map(|(name, value)| format!("proxy.tracing.{name}={value}"));
+    for (ratio, expected) in [("0", 0.0), ("0.25", 0.25), ("1", 1.0)] {
+        let of_ratio = format!("proxy.tracing.ratio={ratio}");
+        let told = tracing(&[&of_endpoint, &of_identity, &of_ratio]).unwrap();
+        assert_eq!((told.endpoint.as_str(), told.ratio), (endpoint, expected));
+        assert_eq!(told.identity.as_deref(), Some(identity));
+    }
+    assert_eq!(tracing(&[&of_endpoint]).unwrap().identity, None);
+}
+
+#[test]
 fn programs_have_no_rights_on_their_nodes() {
     if !crate::enabled() {
         return;
@@ -261,6 +288,7 @@ fn a_value_that_cannot_be_is_refused_by_its_name() {
         ("proxy.resources.requests.cpu=ten", "/proxy/resources/requests/cpu"),
         ("proxy.accessLog=some", "/proxy/accessLog"),
         ("proxy.tracing.ratio=2", "/proxy/tracing/ratio"),
+        ("proxy.tracing.ratio=1.5", "/proxy/tracing/ratio"),
         ("proxy.tracing.endpoint=http://collector:4317", "/proxy/tracing/endpoint"),
         ("proxy.tracing.identity=collector", "/proxy/tracing/identity"),
         ("monitoring.prometheusRule.objective=100", "/monitoring/prometheusRule/objective"),
