@@ -3,7 +3,7 @@
 use std::{
     collections::VecDeque,
     net::{self, Ipv4Addr, SocketAddr},
-    pin::Pin,
+    pin::{Pin, pin},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll},
     time::Duration,
@@ -23,9 +23,12 @@ use tokio::{
     sync::Semaphore,
     time::sleep,
 };
-use weft_runtime::Tasks;
+use weft_runtime::{Shutdown, Tasks, shutdown::Trigger};
 
-use crate::client::{Version, try_get};
+use crate::{
+    client::{Version, try_get},
+    patience::PATIENCE,
+};
 
 /// What the application does with a request.
 #[derive(Clone, Debug)]
@@ -95,7 +98,8 @@ impl Seen {
 pub struct Backend {
     address: SocketAddr,
     state: Arc<State>,
-    _tasks: Tasks,
+    trigger: Trigger,
+    tasks: Tasks,
 }
 
 struct State {
@@ -126,14 +130,22 @@ impl Backend {
         let address = listener.local_addr().expect("it listens");
         let script = Script { first: VecDeque::new(), always, seen: Vec::new() };
         let state = Arc::new(State { name, script: Mutex::new(script) });
-        let tasks = Tasks::new();
-        tasks.spawn("backend", accept(listener, version, Arc::clone(&state)));
-        Self { address, state, _tasks: tasks }
+        let (tasks, (trigger, shutdown)) = (Tasks::new(), Shutdown::manual());
+        tasks.spawn("backend", accept(listener, version, Arc::clone(&state), shutdown));
+        Self { address, state, trigger, tasks }
     }
 
     /// An application that answers 200 by HTTP/1.1.
     pub async fn healthy(name: &'static str) -> Self {
         Self::start(name, Version::Http1, Reply::Status(200)).await
+    }
+
+    /// Ends as applications do that are asked to: nobody listens any more, what is under way is answered, and connections
+    /// are closed, or said to be.
+    pub async fn stop(self) {
+        self.trigger.drain();
+        let left = self.tasks.join_all(PATIENCE).await;
+        assert!(left.is_empty(), "the application did not end");
     }
 
     /// Where it listens.
@@ -182,21 +194,45 @@ impl State {
     }
 }
 
-async fn accept(listener: TcpListener, version: Version, state: Arc<State>) {
+async fn accept(listener: TcpListener, version: Version, state: Arc<State>, shutdown: Shutdown) {
     let connections = Tasks::new();
-    while let Ok((stream, _)) = listener.accept().await {
-        connections.spawn("backend connection", serve(stream, version, Arc::clone(&state)));
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = shutdown.draining() => break,
+        };
+        let Ok((stream, _)) = accepted else { break };
+        let serving = serve(stream, version, Arc::clone(&state), shutdown.clone());
+        connections.spawn("backend connection", serving);
     }
+    drop(listener);
+    connections.join_all(PATIENCE).await;
 }
 
-async fn serve(stream: TcpStream, version: Version, state: Arc<State>) {
+async fn serve(stream: TcpStream, version: Version, state: Arc<State>, shutdown: Shutdown) {
+    // Without it trailers wait for the peer's acknowledgement of what is before them (Nagle's algorithm).
+    let _ = stream.set_nodelay(true);
     let io = TokioIo::new(stream);
     let service = service_fn(move |request| answer(Arc::clone(&state), request));
-    // An error is the caller's going away, or the hanging up that the test asked for.
+    // An error is the caller's going away, or the hanging up that the test asked for. The two arms are alike, but hyper
+    // gives the two connections no trait in common.
     match version {
-        Version::Http1 => drop(http1::Builder::new().serve_connection(io, service).await),
+        Version::Http1 => {
+            let mut connection = pin!(http1::Builder::new().serve_connection(io, service));
+            tokio::select! {
+                _ = connection.as_mut() => return,
+                () = shutdown.draining() => connection.as_mut().graceful_shutdown(),
+            }
+            drop(connection.await);
+        }
         Version::Http2 => {
-            drop(http2::Builder::new(TokioExecutor::new()).serve_connection(io, service).await);
+            let mut connection =
+                pin!(http2::Builder::new(TokioExecutor::new()).serve_connection(io, service));
+            tokio::select! {
+                _ = connection.as_mut() => return,
+                () = shutdown.draining() => connection.as_mut().graceful_shutdown(),
+            }
+            drop(connection.await);
         }
     }
 }

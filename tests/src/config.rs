@@ -16,6 +16,13 @@ pub fn cluster_tests() -> bool {
     std::env::var("WEFT_CLUSTER_TESTS").is_ok_and(|value| value == "1")
 }
 
+/// How many pods a rolling restart replaces: `WEFT_RESTARTS`, `usual` otherwise.
+pub fn restarts(usual: usize) -> usize {
+    #[expect(clippy::disallowed_methods, reason = "this module reads the environment for the others")]
+    let chosen = std::env::var("WEFT_RESTARTS");
+    chosen.map_or(usual, |chosen| chosen.parse().unwrap_or_else(|error| panic!("WEFT_RESTARTS: {error}")))
+}
+
 /// The way to a cluster that is there already: `KUBECONFIG`. Without it the tests make one of their own.
 pub fn kubeconfig() -> Option<PathBuf> {
     std::env::var_os("KUBECONFIG").filter(|path| !path.is_empty()).map(PathBuf::from)

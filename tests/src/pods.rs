@@ -36,7 +36,7 @@ use crate::{
     process::Process,
 };
 
-pub use objects::{PodPlan, ServicePlan};
+pub use objects::{Condition, PodPlan, ServicePlan};
 
 /// Addresses of the node on its bridge. Others on it have the same ones less their last number.
 const NODE: [&str; 2] = ["10.66.0.1", "fd66::1"];
@@ -70,6 +70,7 @@ pub struct Cluster {
     pods: BTreeMap<&'static str, Namespace>,
     services: Vec<ServicePlan>,
     plans: Vec<PodPlan>,
+    conditions: BTreeMap<&'static str, Condition>,
     folder: TempDir,
     issuer: LocalIssuer,
     /// Held open, so that users can start it that may not look into the folders above it.
@@ -86,6 +87,7 @@ impl Cluster {
             pods: BTreeMap::new(),
             services,
             plans: pods,
+            conditions: BTreeMap::new(),
             folder: tempfile::tempdir().expect("a temporary folder can be made"),
             issuer: LocalIssuer::create().expect("there is randomness for a key"),
             program,
@@ -100,8 +102,7 @@ impl Cluster {
             cluster.start_sidecar(plan);
         }
         for plan in &meshed {
-            let admin = SocketAddr::new(cluster.address(plan.name, Family::V4), names::ADMIN_PORT);
-            cluster.until_ready(plan.name, admin).await;
+            cluster.until_sidecar_ready(plan.name).await;
         }
         cluster
     }
@@ -170,9 +171,35 @@ impl Cluster {
         ended.expect("waiting does not panic").unwrap_or_else(|error| panic!("{program}: {error}"))
     }
 
+    /// From now on the EndpointSlices of all services say this of a pod.
+    pub fn condition(&mut self, pod: &'static str, condition: Condition) {
+        self.conditions.insert(pod, condition);
+        self.write_services();
+    }
+
+    /// The process of a pod's sidecar.
+    pub fn sidecar(&mut self, pod: &str) -> &mut Process {
+        self.processes.get_mut(pod).unwrap_or_else(|| panic!("{pod} has no sidecar"))
+    }
+
+    /// Starts the sidecar of a pod again, which has ended.
+    pub fn restart_sidecar(&mut self, pod: &str) {
+        let plan = self.plans.iter().find(|plan| plan.name == pod).cloned();
+        self.start_sidecar(&plan.unwrap_or_else(|| panic!("there is no pod {pod}")));
+    }
+
+    /// Waits until a pod's sidecar says that it is ready.
+    pub async fn until_sidecar_ready(&self, pod: &str) {
+        self.until_ready(pod, SocketAddr::new(self.address(pod, Family::V4), names::ADMIN_PORT)).await;
+    }
+
     /// Writes another file of objects, or another text of one.
     pub fn write(&self, file: &str, text: &str) {
-        write(&self.folder.path().join("files").join(file), text);
+        // Under a hidden name first, so that nobody reads half of it.
+        let files = self.folder.path().join("files");
+        let hidden = files.join(format!(".{file}"));
+        write(&hidden, text);
+        fs::rename(&hidden, files.join(file)).unwrap_or_else(|error| panic!("{file}: {error}"));
     }
 
     /// The access log of a sidecar: every line so far, whole ones only.
@@ -221,8 +248,14 @@ impl Cluster {
         for (index, plan) in self.plans.iter().enumerate() {
             write(&files.join(format!("pod-{}.yaml", plan.name)), &plan.document(index));
         }
+        self.write_services();
+    }
+
+    fn write_services(&self) {
+        let condition = |pod: &str| self.conditions.get(pod).copied().unwrap_or_default();
         for (index, plan) in self.services.iter().enumerate() {
-            write(&files.join(format!("service-{}.yaml", plan.name)), &plan.documents(index, &self.plans));
+            let documents = plan.documents(index, &self.plans, condition);
+            self.write(&format!("service-{}.yaml", plan.name), &documents);
         }
     }
 
@@ -346,6 +379,7 @@ impl Drop for Cluster {
 fn from(namespace: &Namespace, to: SocketAddr) -> io::Result<TcpStream> {
     let stream = namespace.connect(APP, to)?;
     stream.set_nonblocking(true)?;
+    stream.set_nodelay(true)?;
     TcpStream::from_std(stream)
 }
 

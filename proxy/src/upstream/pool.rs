@@ -74,9 +74,9 @@ pub enum SendError {
     /// The connection or stream ended after the request, before response headers.
     #[error("{0}")]
     Reset(hyper::Error),
-    /// A kept connection ended after the request was written to it, before response headers. The peer may have been
-    /// about to close it, and never have read the request.
-    #[error("{0}, on a connection that was kept")]
+    /// A kept connection ended after the request was written to it, before response headers, or a new one was reset. The
+    /// peer may have been about to close it, or its listener, and never have read the request.
+    #[error("{0}, on a connection that ended")]
     Ended(hyper::Error),
     /// The response cannot be understood, or is beyond all bounds.
     #[error("{0}")]
@@ -224,7 +224,9 @@ impl Pools {
                 };
                 let response = connection.sender.try_send_request(request).await;
                 let response = response.map_err(|failed| match Failed::from(failed) {
-                    Failed { error: SendError::Reset(error), unsent } if is_kept && has_ended(&error) => {
+                    Failed { error: SendError::Reset(error), unsent }
+                        if is_kept && has_ended(&error) || is_reset(&error) =>
+                    {
                         // Who closes one closes the others: the next request dials.
                         pool.idle.borrow_mut().clear();
                         Failed { error: SendError::Ended(error), unsent }
@@ -380,10 +382,15 @@ impl From<TrySendError<Request<RequestBody>>> for Failed {
 
 /// Whether the connection ended, and did not break off within bytes that cannot be understood.
 fn has_ended(error: &hyper::Error) -> bool {
+    error.is_incomplete_message() || is_reset(error)
+}
+
+/// Whether the peer reset the connection, as the kernel does with those that nobody has accepted when nobody listens any
+/// more.
+fn is_reset(error: &hyper::Error) -> bool {
     let cause = error.source().and_then(|cause| cause.downcast_ref::<io::Error>());
     let kind = cause.map(io::Error::kind);
-    error.is_incomplete_message()
-        || matches!(kind, Some(io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe))
+    matches!(kind, Some(io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe))
 }
 
 fn has_two_lengths(headers: &HeaderMap) -> bool {

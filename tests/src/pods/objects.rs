@@ -82,6 +82,29 @@ impl PodPlan {
     }
 }
 
+/// What a pod's EndpointSlices say of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Condition {
+    /// It takes requests.
+    #[default]
+    Ready,
+    /// It has begun to, and does not yet.
+    Starting,
+    /// It has been deleted, and still does.
+    Terminating,
+}
+
+impl Condition {
+    /// As EndpointSlices have it.
+    fn conditions(self) -> Value {
+        json!({
+            "ready": self == Self::Ready,
+            "serving": self != Self::Starting,
+            "terminating": self == Self::Terminating,
+        })
+    }
+}
+
 /// A service that is wanted.
 #[derive(Clone, Debug)]
 pub struct ServicePlan {
@@ -95,7 +118,12 @@ pub struct ServicePlan {
 
 impl ServicePlan {
     /// A `Service` for each family, which leads to the pods by addresses of that family, with its endpoints.
-    pub(super) fn documents(&self, index: usize, pods: &[PodPlan]) -> String {
+    pub(super) fn documents(
+        &self,
+        index: usize,
+        pods: &[PodPlan],
+        condition: impl Fn(&str) -> Condition,
+    ) -> String {
         let both = Family::ALL.map(|family| {
             let name = format!("{}-{}", self.name, if family == Family::V4 { "4" } else { "6" });
             let address = service_address(index, family);
@@ -112,6 +140,7 @@ impl ServicePlan {
                 let place = place.unwrap_or_else(|| panic!("{name}: there is no pod {pod}"));
                 json!({
                     "addresses": [pod_address(place, family)],
+                    "conditions": condition(pod).conditions(),
                     "targetRef": { "kind": "Pod", "name": pod },
                 })
             });
