@@ -31,7 +31,13 @@ use crate::{
     detect::{Rewound, detect},
     exchange::{Exchange, Held},
     fault::{Fault, is_grpc},
-    http::{body::Watched, headers, replay::RequestBody, serve::Version, transport::Transport},
+    http::{
+        body::Watched,
+        headers,
+        replay::RequestBody,
+        serve::{SAID, Version},
+        transport::Transport,
+    },
     snapshot::Port,
     tcp::Socket,
     telemetry::{Direction, requests::Series},
@@ -52,6 +58,10 @@ pub fn server_config(credentials: &Arc<Credentials>) -> Arc<ServerConfig> {
     credentials.server_config(ClientCertificate::Required, &alpn)
 }
 
+/// A request is sent to the application again so often: once because a kept connection was closed, and once because the
+/// new one was.
+const REPEATS_MAX: u32 = 2;
+
 /// A way into the application.
 #[derive(Clone, Copy, Debug)]
 pub struct Entrance {
@@ -65,6 +75,7 @@ pub struct Entrance {
 pub struct Caller {
     entrant: Entrant,
     app: Rc<App>,
+    called: SocketAddr,
     requests: Arc<Series>,
 }
 
@@ -124,7 +135,7 @@ impl Caller {
     fn new(worker: &Worker, entrant: Entrant, entrance: Entrance) -> Self {
         let source = entrant.identity.as_deref().unwrap_or("");
         let requests = worker.shared.telemetry.server.series([source, &entrance.port.to_string()]);
-        Self { entrant, app: worker.apps.at(entrance.app), requests }
+        Self { entrant, app: worker.apps.at(entrance.app), called: entrance.app, requests }
     }
 
     /// The connection itself, coming from `address`, where none of its requests tells of it.
@@ -144,6 +155,7 @@ pub async fn respond(
     request: Request<Incoming>,
 ) -> Response<Watched<Exchange>> {
     let (mut request, body) = request.into_parts();
+    headers::assume_host(&mut request, &caller.called);
     let mut exchange = Exchange::begin(worker, Direction::Inbound, &request);
     let upgrade = Upgrade::wanted(&mut request);
     exchange.tls = caller.entrant.identity.is_some();
@@ -154,6 +166,7 @@ pub async fn respond(
         Ok((response, held)) => {
             let (mut response, body) = response.into_parts();
             exchange.hear(&response.headers);
+            response.version = SAID;
             let held = match upgrade {
                 Some(upgrade) if response.status == StatusCode::SWITCHING_PROTOCOLS => {
                     let destination = Some(caller.entrant.port.to_string().into());
@@ -219,9 +232,12 @@ async fn forward(
         None => worker.pools.send(app, first, limits).await,
         Some(_) => Box::pin(worker.pools.send_alone(app, first, limits)).await,
     };
-    // An application that stops closes connections while requests are on their way to it. What may be repeated (RFC 9112,
-    // 9.3.1) is: it finds a new connection, or that nobody listens any more, which lets the caller go elsewhere.
-    if may_repeat && matches!(sent, Err(SendError::Ended(_))) {
+    // An application that stops closes connections while requests are on their way to it, and then its listener. What may be
+    // repeated (RFC 9112, 9.3.1) is: it finds a new connection, or that nobody listens any more, which lets the caller go
+    // elsewhere.
+    let mut repeats = if may_repeat { REPEATS_MAX } else { 0 };
+    while repeats > 0 && matches!(sent, Err(SendError::Ended(_))) {
+        repeats -= 1;
         let again = Request::from_parts(request.clone(), RequestBody::Empty);
         sent = worker.pools.send(app, again, limits).await;
     }

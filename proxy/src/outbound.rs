@@ -28,7 +28,7 @@ use tokio::time::timeout;
 use crate::{
     exchange::{Exchange, Held},
     fault::Fault,
-    http::{body::Watched, headers},
+    http::{body::Watched, headers, serve::SAID},
     route::{Action, Forward, HeaderEdits, Route, Table},
     snapshot::{Destination, Snapshot},
     telemetry::Direction,
@@ -51,6 +51,7 @@ pub async fn respond(
     request: Request<Incoming>,
 ) -> Response<Watched<Exchange>> {
     let (mut request, body) = request.into_parts();
+    headers::assume_host(&mut request, &target);
     let mut exchange = Exchange::begin(worker, Direction::Outbound, &request);
     exchange.trace(&request, true);
     let upgrade = Upgrade::wanted(&mut request);
@@ -84,6 +85,7 @@ fn deliver(
         Ok(Answer::Upstream { response, held, backend }) => {
             let (mut response, body) = response.into_parts();
             exchange.hear(&response.headers);
+            response.version = SAID;
             let held = match upgrade {
                 Some(upgrade) if response.status == StatusCode::SWITCHING_PROTOCOLS => {
                     let destination = exchange.destination.clone();

@@ -13,6 +13,8 @@ pub struct Census {
     pub threads: usize,
     /// Resident memory, in KiB.
     pub resident_kib: u64,
+    /// The most of it that there ever was.
+    pub peak_kib: u64,
 }
 
 impl Census {
@@ -25,12 +27,16 @@ impl Census {
         };
         let path = format!("{folder}/status");
         let status = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
-        let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        let resident = resident.and_then(|rest| rest.trim().strip_suffix(" kB")?.parse().ok());
+        let kib = |name: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+            let kib = line.and_then(|rest| rest.trim().strip_suffix(" kB")?.parse().ok());
+            kib.unwrap_or_else(|| panic!("{path} tells of no {name}"))
+        };
         Self {
             descriptors: count("fd"),
             threads: count("task"),
-            resident_kib: resident.unwrap_or_else(|| panic!("{path} tells of no resident memory")),
+            resident_kib: kib("VmRSS"),
+            peak_kib: kib("VmHWM"),
         }
     }
 }

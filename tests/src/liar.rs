@@ -6,7 +6,7 @@ mod frames;
 use std::{
     collections::VecDeque,
     io,
-    net::SocketAddr,
+    net::{self, SocketAddr},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering::Relaxed},
@@ -32,6 +32,13 @@ pub struct Lie {
     pub said: Said,
     /// And then.
     pub then: Then,
+}
+
+impl Lie {
+    /// Bytes of HTTP/1.1 after which the connection stays.
+    pub fn bytes(bytes: impl Into<Vec<u8>>) -> Self {
+        Self { said: Said::Bytes(bytes.into()), then: Then::Stays }
+    }
 }
 
 /// An answer.
@@ -71,6 +78,16 @@ impl Liar {
     /// Starts one that speaks this version.
     pub async fn start(version: Version) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback has free ports");
+        Self::accepting(listener, version)
+    }
+
+    /// The same where somebody listens already, such as in a pod.
+    pub fn at(listener: net::TcpListener, version: Version) -> Self {
+        let listener = listener.set_nonblocking(true).and_then(|()| TcpListener::from_std(listener));
+        Self::accepting(listener.expect("it listens"), version)
+    }
+
+    fn accepting(listener: TcpListener, version: Version) -> Self {
         let address = listener.local_addr().expect("it is bound");
         let (state, tasks) = (Arc::new(State::default()), Tasks::new());
         tasks.spawn("liar", accept(listener, version, Arc::clone(&state)));

@@ -30,6 +30,7 @@ use weft_identity::token::{LocalIssuer, Workload as Claim};
 use weft_proxy::redirect;
 
 use crate::{
+    census::Census,
     client::{Connection, Version, request},
     namespace::{APP, FAR, Namespace},
     patience::until,
@@ -86,8 +87,8 @@ impl Cluster {
             node: Namespace::make("node"),
             pods: BTreeMap::new(),
             services,
+            conditions: pods.iter().map(|plan| (plan.name, first(plan))).collect(),
             plans: pods,
-            conditions: BTreeMap::new(),
             folder: tempfile::tempdir().expect("a temporary folder can be made"),
             issuer: LocalIssuer::create().expect("there is randomness for a key"),
             program,
@@ -97,7 +98,8 @@ impl Cluster {
         cluster.start_control_plane();
         cluster.until_ready(CONTROL_PLANE, at(NODE[0], CONTROL_PLANE_ADMIN)).await;
         cluster.hand_out_roots();
-        let meshed: Vec<_> = cluster.plans.iter().filter(|plan| plan.meshed).cloned().collect();
+        let meshed: Vec<_> =
+            cluster.plans.iter().filter(|plan| plan.meshed && !plan.later).cloned().collect();
         for plan in &meshed {
             cluster.start_sidecar(plan);
         }
@@ -177,12 +179,18 @@ impl Cluster {
         self.write_services();
     }
 
+    /// What the sidecar of a pod holds.
+    pub fn census(&self, pod: &str) -> Census {
+        let process = self.processes.get(pod).unwrap_or_else(|| panic!("{pod} has no sidecar"));
+        Census::of(process.pid())
+    }
+
     /// The process of a pod's sidecar.
     pub fn sidecar(&mut self, pod: &str) -> &mut Process {
         self.processes.get_mut(pod).unwrap_or_else(|| panic!("{pod} has no sidecar"))
     }
 
-    /// Starts the sidecar of a pod again, which has ended.
+    /// Starts the sidecar of a pod that comes later, or again one that has ended.
     pub fn restart_sidecar(&mut self, pod: &str) {
         let plan = self.plans.iter().find(|plan| plan.name == pod).cloned();
         self.start_sidecar(&plan.unwrap_or_else(|| panic!("there is no pod {pod}")));
@@ -252,7 +260,7 @@ impl Cluster {
     }
 
     fn write_services(&self) {
-        let condition = |pod: &str| self.conditions.get(pod).copied().unwrap_or_default();
+        let condition = |pod: &str| self.conditions[pod];
         for (index, plan) in self.services.iter().enumerate() {
             let documents = plan.documents(index, &self.plans, condition);
             self.write(&format!("service-{}.yaml", plan.name), &documents);
@@ -374,6 +382,11 @@ impl Drop for Cluster {
             eprintln!("--- last access of {}: {}", plan.name, serde_json::Value::from(last.to_vec()));
         }
     }
+}
+
+/// What is said of a pod at first.
+fn first(plan: &PodPlan) -> Condition {
+    if plan.later { Condition::Starting } else { Condition::Ready }
 }
 
 fn from(namespace: &Namespace, to: SocketAddr) -> io::Result<TcpStream> {

@@ -43,7 +43,10 @@ pub fn strip_hop_by_hop(headers: &mut HeaderMap) -> Result<(), Fault> {
             if ESSENTIAL.contains(name) {
                 return Err(Fault::BadRequest);
             }
-            headers.remove(name);
+            // Named by everybody who sends it (RFC 9110, 10.1.4); what may be passed on of it, see below.
+            if name != header::TE {
+                headers.remove(name);
+            }
         }
     }
     for name in &HOP_BY_HOP {
@@ -60,6 +63,27 @@ pub fn strip_hop_by_hop(headers: &mut HeaderMap) -> Result<(), Fault> {
 pub fn strip_ours(headers: &mut HeaderMap) {
     for name in OURS {
         headers.remove(name);
+    }
+}
+
+/// Removes from the trailers of a request what they may not say: they come after everything has been decided.
+pub fn strip_trailers(trailers: &mut HeaderMap) {
+    strip_ours(trailers);
+    for name in HOP_BY_HOP.iter().chain(&ESSENTIAL) {
+        trailers.remove(name);
+    }
+}
+
+/// HTTP/1.0 may leave out whom it calls (RFC 9112, 3.3): then it is `called`.
+pub fn assume_host(request: &mut Parts, called: &impl ToString) {
+    let is_silent = request.version == http::Version::HTTP_10
+        && request.uri.authority().is_none()
+        && !request.headers.contains_key(HOST);
+    if !is_silent {
+        return;
+    }
+    if let Ok(called) = HeaderValue::try_from(called.to_string()) {
+        request.headers.insert(HOST, called);
     }
 }
 

@@ -14,7 +14,10 @@ use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
-use super::source::{BodyError, Source};
+use super::{
+    headers::strip_trailers,
+    source::{BodyError, Source},
+};
 
 /// The body of a request as one try sends it.
 pub enum RequestBody {
@@ -34,11 +37,17 @@ impl Body for RequestBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        match &mut *self {
-            Self::Empty => Poll::Ready(None),
-            Self::Replay(body) => Pin::new(body).poll_frame(cx),
-            Self::Once(body) => Pin::new(body).poll_frame(cx).map_err(BodyError::Caller),
+        let mut frame = match &mut *self {
+            Self::Empty => return Poll::Ready(None),
+            Self::Replay(body) => ready!(Pin::new(body).poll_frame(cx)),
+            Self::Once(body) => {
+                ready!(Pin::new(body).poll_frame(cx)).map(|frame| frame.map_err(BodyError::Caller))
+            }
+        };
+        if let Some(trailers) = frame.as_mut().and_then(|frame| frame.as_mut().ok()?.trailers_mut()) {
+            strip_trailers(trailers);
         }
+        Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {

@@ -50,6 +50,10 @@ impl From<MeshHttp> for Version {
     }
 }
 
+/// What every response says of its version: hyper speaks that of the request, but only where this is said does it tell a
+/// caller by HTTP/1.0 that the connection stays (RFC 9112, C.2.2).
+pub const SAID: http::Version = http::Version::HTTP_11;
+
 /// Spawns onto the worker's own thread.
 #[derive(Clone, Copy, Debug)]
 pub struct LocalExecutor;

@@ -17,6 +17,8 @@ pub struct PodPlan {
     pub name: &'static str,
     /// Whether it has a sidecar.
     pub meshed: bool,
+    /// Whether it is not there at first: the test starts its sidecar, and says when it is ready.
+    pub later: bool,
     /// Its annotations.
     pub annotations: Vec<(&'static str, &'static str)>,
     /// What the container of its application says of itself, beside its name: ports and probes.
@@ -26,12 +28,18 @@ pub struct PodPlan {
 impl PodPlan {
     /// A pod with a sidecar.
     pub fn meshed(name: &'static str) -> Self {
-        Self { name, meshed: true, annotations: Vec::new(), container: json!({}) }
+        Self { name, meshed: true, later: false, annotations: Vec::new(), container: json!({}) }
     }
 
     /// A pod without one.
     pub fn bare(name: &'static str) -> Self {
         Self { meshed: false, ..Self::meshed(name) }
+    }
+
+    /// The same, but not at first.
+    #[must_use]
+    pub fn later(self) -> Self {
+        Self { later: true, ..self }
     }
 
     /// The same with an annotation.
@@ -83,10 +91,9 @@ impl PodPlan {
 }
 
 /// What a pod's EndpointSlices say of it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Condition {
     /// It takes requests.
-    #[default]
     Ready,
     /// It has begun to, and does not yet.
     Starting,

@@ -15,6 +15,8 @@ use crate::{HTTP1, HTTP2, calls_as, cluster, open, service};
 
 /// Bodies in each direction.
 const LARGE_BYTES: usize = 100 * 1000 * 1000;
+/// A sidecar needs so much memory more for them at most: the windows and buffers of a few streams.
+const LARGE_KIB: u64 = 24 * 1024;
 /// Both ways through two sidecars that were not optimised, on a busy machine.
 const LARGE_PATIENCE: Duration = Duration::from_mins(5);
 
@@ -73,6 +75,7 @@ async fn root_large_bodies_go_both_ways_to_the_byte() {
     let Some(cluster) = cluster("root_large_bodies_go_both_ways_to_the_byte").await else { return };
     let _old = Backend::at(cluster.listen("strict", HTTP1), "old", Version::Http1, Reply::Echo);
     let _new = Backend::at(cluster.listen("strict", HTTP2), "new", Version::Http2, Reply::Echo);
+    let before = ["client", "strict"].map(|pod| cluster.census(pod).resident_kib);
     let body = Noise::seeded(1).bytes(LARGE_BYTES);
     for (family, port, version) in [(Family::V4, HTTP1, Version::Http1), (Family::V6, HTTP2, Version::Http2)]
     {
@@ -84,5 +87,9 @@ async fn root_large_bodies_go_both_ways_to_the_byte() {
         let answer = answer.expect("it takes long").unwrap_or_else(|error| panic!("{version:?}: {error:#}"));
         assert_eq!((answer.status, answer.body.len()), (StatusCode::OK, LARGE_BYTES), "{version:?}");
         assert!(answer.body == body, "{version:?}: bytes have changed");
+    }
+    for (pod, before) in ["client", "strict"].into_iter().zip(before) {
+        let peak = cluster.census(pod).peak_kib;
+        assert!(peak < before + LARGE_KIB, "the sidecar of {pod} had {before} KiB, and then {peak} KiB");
     }
 }

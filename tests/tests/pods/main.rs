@@ -5,14 +5,14 @@
 
 // HTTP as applications speak it.
 mod http;
+// What of HTTP few speak, byte by byte.
+mod corners;
 // Everything else: opaque bytes, servers that speak first, the application's own TLS.
 mod opaque;
 // What other people wrote: gRPC, Redis, a web server.
 mod peers;
 // Who may come in.
 mod policy;
-// Sidecars that end and come back while requests are under way.
-mod restarts;
 // Ways that lead elsewhere than to a service: one's own pod, single pods, the world outside.
 mod ways;
 
@@ -47,7 +47,10 @@ const UNSAID: u16 = 7777;
 /// A caller; three servers that take nobody but the mesh, anybody, and that are not of the mesh. `None` where tests must
 /// do without root.
 async fn cluster(test: &str) -> Option<Cluster> {
-    if is_skipped(test) {
+    if !config::root_tests() {
+        // Past `eprintln!`, which the test harness keeps to itself where nothing fails.
+        let told = writeln!(io::stderr(), "SKIPPED {test}: WEFT_ROOT_TESTS=1 demands it, and root");
+        told.expect("stderr takes a line");
         return None;
     }
     let probed = json!({
@@ -66,16 +69,6 @@ async fn cluster(test: &str) -> Option<Cluster> {
     let services =
         ["strict", "open", "bare"].map(|name| ServicePlan { name, pods: vec![name], ports: ports.to_vec() });
     Some(Cluster::start(WEFT, pods, services.to_vec()).await)
-}
-
-/// Whether a test must do without root, which it then says.
-fn is_skipped(test: &str) -> bool {
-    if !config::root_tests() {
-        // Past `eprintln!`, which the test harness keeps to itself where nothing fails.
-        let told = writeln!(io::stderr(), "SKIPPED {test}: WEFT_ROOT_TESTS=1 demands it, and root");
-        told.expect("stderr takes a line");
-    }
-    !config::root_tests()
 }
 
 /// A port of a service, by an address of a family.

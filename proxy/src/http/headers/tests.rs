@@ -136,3 +136,30 @@ fn only_a_sidecar_that_did_not_reach_its_application_says_unprocessed() {
     }
     assert!(!says_unprocessed(&HeaderMap::new()));
 }
+
+#[test]
+fn trailers_may_not_say_what_was_decided_before_them() {
+    let names = ["x-forwarded-client-cert", "host", "content-length", "transfer-encoding", "x-sum"];
+    let mut trailers: HeaderMap =
+        names.iter().map(|name| (HeaderName::from_static(name), HeaderValue::from_static("said"))).collect();
+    strip_trailers(&mut trailers);
+    assert_eq!(trailers.keys().collect::<Vec<_>>(), ["x-sum"]);
+}
+
+#[test]
+fn only_http_1_0_may_leave_out_whom_it_calls() {
+    for (version, host, assumed) in [
+        (http::Version::HTTP_10, None, Some("10.96.0.1:80")),
+        (http::Version::HTTP_10, Some("shop"), Some("shop")),
+        (http::Version::HTTP_11, None, None),
+    ] {
+        let mut request = http::Request::get("/").version(version);
+        if let Some(host) = host {
+            request = request.header(HOST, host);
+        }
+        let mut parts = request.body(()).unwrap().into_parts().0;
+        assume_host(&mut parts, &"10.96.0.1:80");
+        let host = parts.headers.get(HOST).map(|host| host.to_str().unwrap());
+        assert_eq!(host, assumed, "{version:?}");
+    }
+}

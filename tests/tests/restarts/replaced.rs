@@ -1,48 +1,48 @@
-//! Sidecars that end and come back while requests are under way: asked to, in the order of native sidecars, and killed.
+//! Pods that are replaced one after another while requests are under way, each in the order of native sidecars: nobody
+//! notices.
 
 use std::{
     collections::BTreeMap,
+    net::SocketAddr,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
-    time::{Duration, Instant},
+    time::Instant,
 };
 
-use http::{Method, Request, StatusCode};
 use rustix::process::Signal;
 use weft_runtime::Tasks;
 use weft_tests::{
     backend::{Backend, Reply},
-    client::{Answer, Connection, Version, request, with_header},
+    client::{Connection, Version},
     config,
     patience::{PATIENCE, until},
     pods::{Cluster, Condition, Family, PodPlan, ServicePlan},
 };
 
-use crate::{GRPC, HTTP1, HTTP2, WEFT, is_skipped, open, service};
+use crate::{GRPC, HTTP1, HTTP2, WEFT, call, judge, turn};
 
-/// The pods that are behind the service one after another, of which [`REPLICAS`] are there at a time.
-const SERVERS: [&str; 4] = ["one", "two", "three", "four"];
+/// Pods that are behind the service at a time.
 const REPLICAS: usize = 2;
 /// Pods that are replaced, unless somebody wants more of it.
 const REPLACED: usize = 8;
 /// Requests of each protocol that are under way at once.
 const CALLERS: usize = 8;
-/// A sidecar that was killed serves again within this time.
-const BACK: Duration = Duration::from_millis(200);
-/// How often it is killed.
-const KILLS: usize = 5;
 
 /// The protocols that are spoken to the service, by its ports.
 const SPOKEN: [(&str, u16, Version); 3] =
     [("HTTP/1.1", HTTP1, Version::Http1), ("HTTP/2", HTTP2, Version::Http2), ("gRPC", GRPC, Version::Http2)];
 
-/// A caller, and a service.
-async fn start() -> Cluster {
-    let pods = [PodPlan::meshed("client")].into_iter().chain(SERVERS.map(PodPlan::meshed)).collect();
+/// A caller, and a service whose first pods are there.
+async fn start(servers: &[&'static str]) -> Cluster {
+    let pods = servers.iter().enumerate().map(|(index, name)| {
+        let pod = PodPlan::meshed(name);
+        if index < REPLICAS { pod } else { pod.later() }
+    });
+    let pods = [PodPlan::meshed("client")].into_iter().chain(pods).collect();
     let ports = vec![(HTTP1, ""), (HTTP2, "kubernetes.io/h2c"), (GRPC, "grpc")];
-    let shop = ServicePlan { name: "shop", pods: SERVERS.to_vec(), ports };
+    let shop = ServicePlan { name: "shop", pods: servers.to_vec(), ports };
     Cluster::start(WEFT, pods, vec![shop]).await
 }
 
@@ -54,26 +54,6 @@ fn application(cluster: &Cluster, pod: &'static str) -> [Backend; 3] {
         at(HTTP2, Version::Http2, Reply::Status(200)),
         at(GRPC, Version::Http2, Reply::Grpc),
     ]
-}
-
-fn call(port: u16) -> Request<bytes::Bytes> {
-    if port != GRPC {
-        return request(Method::GET, "/");
-    }
-    let mut call = request(Method::POST, "/weft.test.Echo/Once");
-    call = with_header(with_header(call, "content-type", "application/grpc"), "te", "trailers");
-    *call.body_mut() = "message".into();
-    call
-}
-
-/// Why an answer is none, if it is.
-fn judge(port: u16, answer: anyhow::Result<Answer>) -> Result<(), String> {
-    let answer = answer.map_err(|error| format!("{error:#}"))?;
-    let trailers = answer.trailers.as_ref().or(Some(&answer.headers));
-    let status = trailers.and_then(|trailers| trailers.get("grpc-status"));
-    let is_well = answer.status == StatusCode::OK
-        && (port != GRPC || (answer.text() == "message" && status.is_some_and(|status| status == "0")));
-    if is_well { Ok(()) } else { Err(format!("{answer:?}")) }
 }
 
 /// What became of the requests of a protocol.
@@ -93,9 +73,9 @@ struct Callers {
 impl Callers {
     async fn start(cluster: &Cluster, port: u16, version: Version) -> Self {
         let own = Self { tally: Arc::default(), ends: Arc::default(), tasks: Tasks::new() };
-        let to = service(cluster, "shop", Family::V4, port);
+        let to = SocketAddr::new(cluster.service("shop", Family::V4), port);
         for _ in 0..CALLERS {
-            let mut connection = open(cluster, "client", to, version).await;
+            let mut connection = open(cluster, to, version).await;
             let (tally, ends) = (Arc::clone(&own.tally), Arc::clone(&own.ends));
             own.tasks.spawn("caller", async move {
                 while !ends.load(Relaxed) {
@@ -133,6 +113,13 @@ impl Callers {
     }
 }
 
+/// A connection of the client, which goes to its own sidecar.
+async fn open(cluster: &Cluster, to: SocketAddr, version: Version) -> Connection {
+    let stream = cluster.connect("client", to).unwrap_or_else(|error| panic!("{to}: {error}"));
+    let connection = Connection::over(stream, version).await;
+    connection.unwrap_or_else(|error| panic!("{to}: {error:#}"))
+}
+
 /// Ends the sidecar of a pod, which then is gone.
 async fn end(cluster: &mut Cluster, pod: &'static str) {
     cluster.sidecar(pod).signal(Signal::TERM);
@@ -143,33 +130,29 @@ async fn end(cluster: &mut Cluster, pod: &'static str) {
 
 #[tokio::test]
 async fn root_a_rolling_restart_loses_no_request() {
-    if is_skipped("root_a_rolling_restart_loses_no_request") {
-        return;
-    }
-    let mut cluster = start().await;
-    let mut apps = BTreeMap::new();
-    for (index, pod) in SERVERS.into_iter().enumerate() {
-        if index < REPLICAS {
-            apps.insert(pod, application(&cluster, pod));
-        } else {
-            end(&mut cluster, pod).await;
-        }
+    let Some(_turn) = turn("root_a_rolling_restart_loses_no_request").await else { return };
+    let replaced = config::restarts(REPLACED);
+    // Each pod has a name, and an address, that none had before: what is known of the dead says nothing of those who come.
+    let servers: Vec<&'static str> =
+        (0..REPLICAS + replaced).map(|number| &*format!("server-{number}").leak()).collect();
+    let mut cluster = start(&servers).await;
+    let mut apps: BTreeMap<&str, _> = BTreeMap::new();
+    for pod in &servers[..REPLICAS] {
+        apps.insert(pod, application(&cluster, pod));
     }
     let mut callers = Vec::new();
     for (_, port, version) in SPOKEN {
         callers.push(Callers::start(&cluster, port, version).await);
     }
     let began = Instant::now();
-    for number in 0..config::restarts(REPLACED) {
+    for (old, new) in servers.iter().zip(&servers[REPLICAS..]) {
         // A new pod comes, as a Deployment has it by default: first its sidecar, then its application.
-        let new = SERVERS[(number + REPLICAS) % SERVERS.len()];
         cluster.restart_sidecar(new);
         cluster.until_sidecar_ready(new).await;
         apps.insert(new, application(&cluster, new));
         cluster.condition(new, Condition::Ready);
         // And an old one is deleted: its application is asked to end before anybody has heard of it, and its native sidecar
         // once the application has ended.
-        let old = SERVERS[number % SERVERS.len()];
         cluster.condition(old, Condition::Terminating);
         for app in apps.remove(old).expect("it was started") {
             app.stop().await;
@@ -183,44 +166,10 @@ async fn root_a_rolling_restart_loses_no_request() {
     for (callers, (protocol, ..)) in callers.into_iter().zip(SPOKEN) {
         let Tally { served, lost } = callers.end().await;
         eprintln!("{protocol}: {served} answered, {} lost, in {took:?}", lost.len());
-        assert!(lost.is_empty(), "{protocol}: {lost:?}");
-    }
-}
-
-/// How long it takes from the death of a pod's sidecar until a request of the client is answered through another one.
-async fn killed(cluster: &mut Cluster, pod: &'static str) -> Duration {
-    let to = service(cluster, "shop", Family::V4, HTTP1);
-    let died = Instant::now();
-    cluster.sidecar(pod).signal(Signal::KILL);
-    cluster.sidecar(pod).end().await;
-    cluster.restart_sidecar(pod);
-    until("a request is answered", async || {
-        let stream = cluster.connect("client", to).ok()?;
-        let mut connection = Connection::over(stream, Version::Http1).await.ok()?;
-        let answer = connection.send(call(HTTP1)).await.ok()?;
-        (answer.status == StatusCode::OK).then_some(())
-    })
-    .await;
-    died.elapsed()
-}
-
-#[tokio::test]
-async fn root_a_sidecar_that_is_killed_serves_again_at_once() {
-    if is_skipped("root_a_sidecar_that_is_killed_serves_again_at_once") {
-        return;
-    }
-    let pods = vec![PodPlan::meshed("client"), PodPlan::meshed("one")];
-    let shop = ServicePlan { name: "shop", pods: vec!["one"], ports: vec![(HTTP1, "")] };
-    let mut cluster = Cluster::start(WEFT, pods, vec![shop]).await;
-    let _app = Backend::at(cluster.listen("one", HTTP1), "one", Version::Http1, Reply::Status(200));
-    for pod in ["one", "client"] {
-        let mut times = Vec::new();
-        for _ in 0..KILLS {
-            times.push(killed(&mut cluster, pod).await);
-        }
-        times.sort();
-        eprintln!("{pod}: {times:?}");
-        // The rest of the tests compete for the processors with it: the quickest says how long it takes by itself.
-        assert!(times[0] <= BACK, "the sidecar of {pod} served again after {times:?}");
+        let faults = || {
+            let logs = servers.iter().chain(&["client"]).flat_map(|pod| cluster.access_log(pod));
+            logs.filter(|line| line["fault"].is_string()).map(|line| line.to_string()).collect::<Vec<_>>()
+        };
+        assert!(lost.is_empty(), "{protocol}: {lost:?}\n{}", faults().join("\n"));
     }
 }

@@ -1,0 +1,209 @@
+//! What of HTTP/1 few speak, and some must: HTTP/1.0, trailers, interim responses, WebSockets. Callers and applications speak
+//! it byte by byte here, so that nobody mends what the mesh has spoilt.
+
+use std::io;
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+};
+use weft_runtime::Tasks;
+use weft_tests::{
+    backend::{Backend, Reply},
+    client::Version,
+    liar::{Liar, Lie},
+    noise::Noise,
+    patience::within,
+    pods::{Cluster, Family},
+};
+
+use crate::{HTTP1, HTTP2, cluster, service};
+
+/// An application in `strict` that treats each connection so.
+fn application<F>(cluster: &Cluster, serve: impl Fn(TcpStream) -> F + Send + 'static) -> Tasks
+where
+    F: Future<Output = io::Result<()>> + Send + 'static,
+{
+    let listener = cluster.listen("strict", HTTP1);
+    let listener = listener.set_nonblocking(true).and_then(|()| TcpListener::from_std(listener));
+    let (listener, tasks) = (listener.expect("it listens"), Tasks::new());
+    tasks.spawn("application", async move {
+        let connections = Tasks::new();
+        while let Ok((stream, _)) = listener.accept().await {
+            let serving = serve(stream);
+            // An error is seen by the caller, as no answer.
+            connections.spawn("connection", async move { drop(serving.await) });
+        }
+    });
+    tasks
+}
+
+/// A connection of the client to a port of `strict`.
+fn connect(cluster: &Cluster, family: Family, port: u16) -> TcpStream {
+    let to = service(cluster, "strict", family, port);
+    cluster.connect("client", to).unwrap_or_else(|error| panic!("{to}: {error}"))
+}
+
+/// Reads until `end` has come.
+async fn until_heard(stream: &mut TcpStream, end: &str) -> io::Result<String> {
+    let mut heard = Vec::new();
+    while !heard.ends_with(end.as_bytes()) {
+        heard.push(stream.read_u8().await?);
+    }
+    Ok(String::from_utf8_lossy(&heard).into_owned())
+}
+
+/// What is answered to `request`, to the end of the connection.
+async fn answer(mut stream: TcpStream, request: &str) -> String {
+    let asking = async {
+        stream.write_all(request.as_bytes()).await?;
+        let mut heard = Vec::new();
+        stream.read_to_end(&mut heard).await?;
+        io::Result::Ok(String::from_utf8_lossy(&heard).into_owned())
+    };
+    let heard = within(&format!("`{request}` is answered to the end"), asking).await;
+    heard.unwrap_or_else(|error| panic!("{request}: {error}"))
+}
+
+#[tokio::test]
+async fn root_who_speaks_http_1_0_is_answered_so() {
+    let Some(cluster) = cluster("root_who_speaks_http_1_0_is_answered_so").await else { return };
+    let old = Liar::at(cluster.listen("strict", HTTP1), Version::Http1);
+    let new = Backend::at(cluster.listen("strict", HTTP2), "new", Version::Http2, Reply::Status(200));
+    for family in Family::ALL {
+        // Chunks are unknown to it: the end of the connection is the end of the body.
+        old.next(Lie::bytes("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"));
+        let heard = answer(connect(&cluster, family, HTTP1), "GET / HTTP/1.0\r\nhost: a\r\n\r\n").await;
+        let (head, body) = heard.split_once("\r\n\r\n").unwrap_or_else(|| panic!("{heard}"));
+        assert!(head.starts_with("HTTP/1.0 200 ") && !head.contains("transfer-encoding"), "{head}");
+        assert_eq!(body, "hello");
+        // It may leave its host out, which the application then knows by the address that was called.
+        let heard = answer(connect(&cluster, family, HTTP2), "GET /bare HTTP/1.0\r\n\r\n").await;
+        assert!(heard.starts_with("HTTP/1.0 200 ") && heard.ends_with("\r\n\r\nnew"), "{heard}");
+        // And may ask for the connection to stay.
+        let mut stream = connect(&cluster, family, HTTP2);
+        let asked = "GET /kept HTTP/1.0\r\nhost: a\r\nconnection: keep-alive\r\n\r\n";
+        for _ in 0..2 {
+            stream.write_all(asked.as_bytes()).await.expect("it is open");
+            let heard = within("an answer", until_heard(&mut stream, "\r\n\r\nnew")).await;
+            let head = heard.expect("it is open").to_lowercase();
+            assert!(head.contains("connection: keep-alive") && head.contains("content-length: 3"), "{head}");
+        }
+    }
+    assert_eq!(new.seen().iter().filter(|seen| seen.path == "/kept").count(), 4);
+}
+
+#[tokio::test]
+async fn root_trailers_of_chunks_come_through_both_ways() {
+    let Some(cluster) = cluster("root_trailers_of_chunks_come_through_both_ways").await else { return };
+    let _app = application(&cluster, |mut stream| async move {
+        // Both a head and a body of chunks end with an empty line.
+        let asked = until_heard(&mut stream, "\r\n\r\n").await?;
+        let body = until_heard(&mut stream, "\r\n\r\n").await?;
+        let is_whole = asked.to_lowercase().contains("\r\nte: trailers\r\n")
+            && body.ends_with("\r\n0\r\nx-sum: of the request\r\n\r\n");
+        let answer = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\ntrailer: x-sum\r\n\r\n\
+            5\r\nhello\r\n0\r\nx-sum: of the response\r\n\r\n";
+        let wrong = format!(
+            "HTTP/1.1 500 Wrong\r\ncontent-length: {}\r\n\r\n{asked}{body}",
+            asked.len() + body.len()
+        );
+        stream.write_all(if is_whole { answer.as_bytes() } else { wrong.as_bytes() }).await
+    });
+    for family in Family::ALL {
+        let asked = "POST / HTTP/1.1\r\nhost: a\r\nte: trailers\r\nconnection: te, close\r\ntrailer: x-sum\r\n\
+            transfer-encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nx-sum: of the request\r\n\
+            x-forwarded-client-cert: a lie\r\n\r\n";
+        let heard = answer(connect(&cluster, family, HTTP1), asked).await;
+        assert!(heard.starts_with("HTTP/1.1 200 "), "{heard}");
+        assert!(heard.ends_with("\r\n5\r\nhello\r\n0\r\nx-sum: of the response\r\n\r\n"), "{heard}");
+    }
+}
+
+#[tokio::test]
+async fn root_who_waits_for_100_continue_gets_it() {
+    let Some(cluster) = cluster("root_who_waits_for_100_continue_gets_it").await else { return };
+    let app = Backend::at(cluster.listen("strict", HTTP1), "strict", Version::Http1, Reply::Echo);
+    for family in Family::ALL {
+        let mut stream = connect(&cluster, family, HTTP1);
+        let asking = async {
+            let head = "PUT / HTTP/1.1\r\nhost: a\r\nexpect: 100-continue\r\ncontent-length: 5\r\n\r\n";
+            stream.write_all(head.as_bytes()).await?;
+            let interim = until_heard(&mut stream, "\r\n\r\n").await?;
+            assert_eq!(interim, "HTTP/1.1 100 Continue\r\n\r\n");
+            stream.write_all(b"hello").await?;
+            until_heard(&mut stream, "\r\n\r\nhello").await
+        };
+        let heard = within("the body is asked for, and echoed", asking).await;
+        let heard = heard.unwrap_or_else(|error| panic!("{family:?}: {error}"));
+        assert!(heard.starts_with("HTTP/1.1 200 "), "{heard}");
+    }
+    assert_eq!(app.count(), 2);
+}
+
+/// hyper's server has no way to send interim responses of its own, so they end at the sidecar; what comes after does not.
+#[tokio::test]
+async fn root_interim_responses_of_an_application_harm_nothing() {
+    let Some(cluster) = cluster("root_interim_responses_of_an_application_harm_nothing").await else {
+        return;
+    };
+    let app = Liar::at(cluster.listen("strict", HTTP1), Version::Http1);
+    let hints = "HTTP/1.1 103 Early Hints\r\nlink: </style.css>; rel=preload\r\n\r\n";
+    for family in Family::ALL {
+        app.next(Lie::bytes(format!(
+            "{hints}{hints}HTTP/1.1 200 OK\r\nx-final: yes\r\ncontent-length: 5\r\n\r\nhello"
+        )));
+        let asked = "GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n";
+        let heard = answer(connect(&cluster, family, HTTP1), asked).await;
+        assert!(heard.starts_with("HTTP/1.1 200 OK\r\n") && heard.ends_with("\r\n\r\nhello"), "{heard}");
+        assert!(heard.contains("x-final: yes\r\n") && !heard.contains("link:"), "{heard}");
+    }
+}
+
+#[tokio::test]
+async fn root_a_websocket_echoes_every_byte() {
+    let Some(cluster) = cluster("root_a_websocket_echoes_every_byte").await else { return };
+    let _app = application(&cluster, |mut stream| async move {
+        let asked = until_heard(&mut stream, "\r\n\r\n").await?.to_lowercase();
+        let asks =
+            asked.contains("\r\nupgrade: websocket\r\n") && asked.contains("\r\nconnection: upgrade\r\n");
+        // The pair of RFC 6455, 1.3.
+        let is_key = asked.contains("\r\nsec-websocket-key: dghlihnhbxbszsbub25jzq==\r\n");
+        let answer = if asks && is_key {
+            "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+             Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n"
+        } else {
+            "HTTP/1.1 400 No\r\ncontent-length: 0\r\n\r\n"
+        };
+        stream.write_all(answer.as_bytes()).await?;
+        let (mut read, mut write) = stream.split();
+        tokio::io::copy(&mut read, &mut write).await?;
+        write.shutdown().await
+    });
+    let said = Noise::seeded(6455).bytes(1_000_000);
+    for family in Family::ALL {
+        let mut stream = connect(&cluster, family, HTTP1);
+        let talk = async {
+            let asked = "GET /chat HTTP/1.1\r\nhost: chat\r\nconnection: keep-alive, Upgrade\r\nupgrade: websocket\r\n\
+                sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+            stream.write_all(asked.as_bytes()).await?;
+            let head = until_heard(&mut stream, "\r\n\r\n").await?;
+            assert!(
+                head.starts_with("HTTP/1.1 101 ") && head.contains("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="),
+                "{head}"
+            );
+            let (mut read, mut write) = stream.split();
+            let saying = async {
+                write.write_all(&said).await?;
+                write.shutdown().await
+            };
+            let mut heard = Vec::new();
+            let (read, wrote) = tokio::join!(read.read_to_end(&mut heard), saying);
+            wrote?;
+            read?;
+            io::Result::Ok(heard)
+        };
+        let heard = within("the talk ends", talk).await.unwrap_or_else(|error| panic!("{family:?}: {error}"));
+        assert!(heard == said, "{family:?}: {} bytes came back", heard.len());
+    }
+}
