@@ -1,7 +1,8 @@
-//! `HTTPRoute` and `GRPCRoute` of the Gateway API, as far as a mesh reads them (GAMMA, GEP-1324): parents are Services.
+//! The routes of the Gateway API, as far as a mesh reads them (GAMMA, GEP-1324): parents are Services.
 
 pub mod filter;
 mod grpc;
+mod stream;
 
 use serde::{Deserialize, de::IgnoredAny};
 
@@ -9,11 +10,18 @@ use crate::{Duration, violation::Violation};
 
 pub use filter::Filter;
 pub use grpc::{GrpcMatch, MethodMatch};
+pub use stream::{StreamRouteSpec, StreamRule};
 
 /// API group of routes.
 pub const GROUP: &str = "gateway.networking.k8s.io";
 /// API group and version of routes.
 pub const API_VERSION: &str = "gateway.networking.k8s.io/v1";
+
+/// `spec` of a route of any kind.
+pub trait Route {
+    /// What it is attached to.
+    fn parents(&self) -> &[ParentRef];
+}
 
 /// `spec` of an `HTTPRoute`.
 pub type HttpRouteSpec = RouteSpec<Match>;
@@ -231,6 +239,12 @@ pub struct RouteRetry {
     pub attempts: Option<u32>,
     /// Pause before the first retry, at most.
     pub backoff: Option<Duration>,
+}
+
+impl<M> Route for RouteSpec<M> {
+    fn parents(&self) -> &[ParentRef] {
+        &self.parent_refs
+    }
 }
 
 impl HttpRouteSpec {

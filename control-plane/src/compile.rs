@@ -25,7 +25,7 @@ use weft_xds::{
 };
 
 use crate::{
-    resolve::{self, PodView, Policies, ServiceView, WorkloadView},
+    resolve::{self, PodView, Policies, Routes, ServiceView, WorkloadView},
     snapshot::{self, Entrance, Published, Snapshot},
     store::{Finding, ObjectName, Store},
 };
@@ -251,8 +251,14 @@ fn of_service<'a>(
         let own = view.addresses.iter().filter(|address| address.port() == number);
         let aliases = own.map(ToString::to_string).collect();
         let policy = port.policies.circuit_breaker.as_ref().map(|policy| &policy.spec.settings);
+        let listener = snapshot::listener_name(name, number);
+        let listener = match &port.routes {
+            Routes::Http(_) | Routes::Grpc(_) => listener::draft(listener, aliases, &target, port.protocol),
+            Routes::Tls(routes) => listener::of_tls(listener, aliases, &target, routes),
+            Routes::Tcp(route) => listener::of_tcp(listener, aliases, &target, route),
+        };
         [
-            listener::draft(snapshot::listener_name(name, number), aliases, &target, port.protocol),
+            listener,
             routes::of_service(name, port),
             cluster::draft(target, port.protocol, policy),
             endpoints::of_service(name, view, port, trust_domain),

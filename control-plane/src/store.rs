@@ -9,7 +9,7 @@ use weft_api::{
     authorization::Authorization,
     circuit_breaker::CircuitBreaker,
     fault_injection::FaultInjection,
-    gateway::{GrpcRouteSpec, HttpRouteSpec},
+    gateway::{GrpcRouteSpec, HttpRouteSpec, StreamRouteSpec},
     kubernetes::{EndpointSlice, Namespace, Pod, ServiceSpec},
     object::Metadata,
     policy::{Policy, WorkloadRef},
@@ -38,6 +38,10 @@ pub struct Store {
     pub http_routes: Table<HttpRouteSpec>,
     /// `GRPCRoute`.
     pub grpc_routes: Table<GrpcRouteSpec>,
+    /// `TLSRoute`.
+    pub tls_routes: Table<StreamRouteSpec>,
+    /// `TCPRoute`.
+    pub tcp_routes: Table<StreamRouteSpec>,
     /// `AuthorizationPolicy`.
     pub authorizations: Table<Policy<Authorization, WorkloadRef>>,
     /// `CircuitBreakerPolicy`.
@@ -67,6 +71,10 @@ pub enum ObjectKind {
     HttpRoute,
     /// `GRPCRoute` (gateway.networking.k8s.io/v1).
     GrpcRoute,
+    /// `TLSRoute` (gateway.networking.k8s.io/v1).
+    TlsRoute,
+    /// `TCPRoute` (gateway.networking.k8s.io/v1).
+    TcpRoute,
     /// `AuthorizationPolicy` (policy.weft.dev/v1alpha1).
     AuthorizationPolicy,
     /// `CircuitBreakerPolicy` (policy.weft.dev/v1alpha1).
@@ -114,6 +122,10 @@ pub enum AnyObject {
     HttpRoute(Arc<Object<HttpRouteSpec>>),
     /// `GRPCRoute`.
     GrpcRoute(Arc<Object<GrpcRouteSpec>>),
+    /// `TLSRoute`.
+    TlsRoute(Arc<Object<StreamRouteSpec>>),
+    /// `TCPRoute`.
+    TcpRoute(Arc<Object<StreamRouteSpec>>),
     /// `AuthorizationPolicy`.
     AuthorizationPolicy(Arc<Object<Policy<Authorization, WorkloadRef>>>),
     /// `CircuitBreakerPolicy`.
@@ -138,6 +150,8 @@ impl Store {
             AnyObject::Namespace(object) => put(&mut self.namespaces, object),
             AnyObject::HttpRoute(object) => put(&mut self.http_routes, object),
             AnyObject::GrpcRoute(object) => put(&mut self.grpc_routes, object),
+            AnyObject::TlsRoute(object) => put(&mut self.tls_routes, object),
+            AnyObject::TcpRoute(object) => put(&mut self.tcp_routes, object),
             AnyObject::AuthorizationPolicy(object) => put(&mut self.authorizations, object),
             AnyObject::CircuitBreakerPolicy(object) => put(&mut self.circuit_breakers, object),
             AnyObject::FaultInjectionPolicy(object) => put(&mut self.fault_injections, object),
@@ -165,6 +179,8 @@ impl Store {
             ObjectKind::Namespace => self.namespaces.remove(&key.name).is_some(),
             ObjectKind::HttpRoute => self.http_routes.remove(&key.name).is_some(),
             ObjectKind::GrpcRoute => self.grpc_routes.remove(&key.name).is_some(),
+            ObjectKind::TlsRoute => self.tls_routes.remove(&key.name).is_some(),
+            ObjectKind::TcpRoute => self.tcp_routes.remove(&key.name).is_some(),
             ObjectKind::AuthorizationPolicy => self.authorizations.remove(&key.name).is_some(),
             ObjectKind::CircuitBreakerPolicy => self.circuit_breakers.remove(&key.name).is_some(),
             ObjectKind::FaultInjectionPolicy => self.fault_injections.remove(&key.name).is_some(),
@@ -183,6 +199,8 @@ impl Store {
             ObjectKind::Namespace => self.namespaces.contains_key(&key.name),
             ObjectKind::HttpRoute => self.http_routes.contains_key(&key.name),
             ObjectKind::GrpcRoute => self.grpc_routes.contains_key(&key.name),
+            ObjectKind::TlsRoute => self.tls_routes.contains_key(&key.name),
+            ObjectKind::TcpRoute => self.tcp_routes.contains_key(&key.name),
             ObjectKind::AuthorizationPolicy => self.authorizations.contains_key(&key.name),
             ObjectKind::CircuitBreakerPolicy => self.circuit_breakers.contains_key(&key.name),
             ObjectKind::FaultInjectionPolicy => self.fault_injections.contains_key(&key.name),
@@ -201,6 +219,8 @@ impl Store {
             ObjectKind::Namespace => self.namespaces.keys().cloned().collect(),
             ObjectKind::HttpRoute => self.http_routes.keys().cloned().collect(),
             ObjectKind::GrpcRoute => self.grpc_routes.keys().cloned().collect(),
+            ObjectKind::TlsRoute => self.tls_routes.keys().cloned().collect(),
+            ObjectKind::TcpRoute => self.tcp_routes.keys().cloned().collect(),
             ObjectKind::AuthorizationPolicy => self.authorizations.keys().cloned().collect(),
             ObjectKind::CircuitBreakerPolicy => self.circuit_breakers.keys().cloned().collect(),
             ObjectKind::FaultInjectionPolicy => self.fault_injections.keys().cloned().collect(),
@@ -230,6 +250,7 @@ impl AnyObject {
             AnyObject::Namespace(object) => &object.metadata,
             AnyObject::HttpRoute(object) => &object.metadata,
             AnyObject::GrpcRoute(object) => &object.metadata,
+            AnyObject::TlsRoute(object) | AnyObject::TcpRoute(object) => &object.metadata,
             AnyObject::AuthorizationPolicy(object) => &object.metadata,
             AnyObject::CircuitBreakerPolicy(object) => &object.metadata,
             AnyObject::FaultInjectionPolicy(object) => &object.metadata,
@@ -248,6 +269,8 @@ impl AnyObject {
             AnyObject::Namespace(_) => ObjectKind::Namespace,
             AnyObject::HttpRoute(_) => ObjectKind::HttpRoute,
             AnyObject::GrpcRoute(_) => ObjectKind::GrpcRoute,
+            AnyObject::TlsRoute(_) => ObjectKind::TlsRoute,
+            AnyObject::TcpRoute(_) => ObjectKind::TcpRoute,
             AnyObject::AuthorizationPolicy(_) => ObjectKind::AuthorizationPolicy,
             AnyObject::CircuitBreakerPolicy(_) => ObjectKind::CircuitBreakerPolicy,
             AnyObject::FaultInjectionPolicy(_) => ObjectKind::FaultInjectionPolicy,
@@ -265,13 +288,15 @@ impl AnyObject {
 
 impl ObjectKind {
     /// Every kind that is read.
-    pub const ALL: [ObjectKind; 12] = [
+    pub const ALL: [ObjectKind; 14] = [
         ObjectKind::Service,
         ObjectKind::EndpointSlice,
         ObjectKind::Pod,
         ObjectKind::Namespace,
         ObjectKind::HttpRoute,
         ObjectKind::GrpcRoute,
+        ObjectKind::TlsRoute,
+        ObjectKind::TcpRoute,
         ObjectKind::AuthorizationPolicy,
         ObjectKind::CircuitBreakerPolicy,
         ObjectKind::FaultInjectionPolicy,
@@ -289,6 +314,8 @@ impl ObjectKind {
             ObjectKind::Namespace => "Namespace",
             ObjectKind::HttpRoute => "HTTPRoute",
             ObjectKind::GrpcRoute => "GRPCRoute",
+            ObjectKind::TlsRoute => "TLSRoute",
+            ObjectKind::TcpRoute => "TCPRoute",
             ObjectKind::AuthorizationPolicy => "AuthorizationPolicy",
             ObjectKind::CircuitBreakerPolicy => "CircuitBreakerPolicy",
             ObjectKind::FaultInjectionPolicy => "FaultInjectionPolicy",
@@ -305,7 +332,9 @@ impl ObjectKind {
                 weft_api::kubernetes::CORE_API_VERSION
             }
             ObjectKind::EndpointSlice => weft_api::kubernetes::DISCOVERY_API_VERSION,
-            ObjectKind::HttpRoute | ObjectKind::GrpcRoute => weft_api::gateway::API_VERSION,
+            ObjectKind::HttpRoute | ObjectKind::GrpcRoute | ObjectKind::TlsRoute | ObjectKind::TcpRoute => {
+                weft_api::gateway::API_VERSION
+            }
             ObjectKind::AuthorizationPolicy
             | ObjectKind::CircuitBreakerPolicy
             | ObjectKind::FaultInjectionPolicy

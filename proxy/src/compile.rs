@@ -21,9 +21,11 @@ use crate::{
     cluster::Cluster,
     guard::Guard,
     http::serve::Version,
-    resource::{Action, BackendSpec, GuardSpec, Listener, MirrorSpec, RouteSpec, Routes, ServiceSpec},
+    resource::{
+        Action, BackendSpec, GuardSpec, Listener, MirrorSpec, OpaqueSpec, RouteSpec, Routes, ServiceSpec,
+    },
     retry::{self, budget::Budget},
-    route::{self, Backend, Backends, Forward, Mirror, Route, Table},
+    route::{self, Backend, Backends, Edits, Forward, Mirror, Route, Table},
     snapshot::{Destination, Opaque, Service, Snapshot},
     telemetry::requests::Family,
     upstream::{Mesh, Peer},
@@ -121,16 +123,22 @@ impl Compiler {
             },
         };
         // First whether all is there: a half-known service must not take the place of a known one.
-        let mut needed = specs.iter().flat_map(|(_, specs)| specs.clusters()).chain(&service.opaque);
+        let mut needed = specs.iter().flat_map(|(_, specs)| specs.clusters()).chain(service.clusters());
         if !needed.all(|cluster| held.is_answered(cluster)) {
             return Err(Pending);
         }
         let routes = specs.map(|(name, specs)| self.table(name, specs, held, clusters, now));
-        let opaque = service
-            .opaque
-            .as_ref()
-            .map(|name| Opaque { name: Arc::clone(name), cluster: self.cluster(name, held, clusters, now) });
-        Ok(Destination::Service(Service { routes, opaque }))
+        let mut opaque = |spec: &OpaqueSpec| {
+            let backend = |(weight, name): &(u32, Arc<str>)| Backend {
+                weight: *weight,
+                cluster: self.cluster(name, held, clusters, now),
+                edits: Edits::default(),
+            };
+            let backends = Backends::new(spec.clusters.iter().map(backend).collect());
+            Arc::new(Opaque { name: Arc::clone(&spec.name), route: spec.route.clone(), backends })
+        };
+        let (tls, opaque) = (service.tls.map(&mut opaque), service.opaque.as_ref().map(opaque));
+        Ok(Destination::Service(Service { routes, opaque, tls }))
     }
 
     fn table(

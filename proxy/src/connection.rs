@@ -28,6 +28,8 @@ pub struct Connection {
     pub server_name: Option<String>,
     /// Service port that is called.
     pub destination: Option<Arc<str>>,
+    /// Route that says where it goes.
+    pub route: Option<Arc<str>>,
     /// Whether the other side is a sidecar.
     pub tls: bool,
     /// SPIFFE id of the other side.
@@ -58,6 +60,7 @@ impl Connection {
             target: None,
             server_name: None,
             destination: None,
+            route: None,
             tls: false,
             peer: None,
             address: None,
@@ -131,6 +134,7 @@ impl Connection {
             peer: self.peer.as_deref(),
             local: local.as_deref(),
             destination: self.destination.as_deref(),
+            route: self.route.as_deref(),
             endpoint: self.address.map(|address| address.to_string()),
             tries: (self.tries > 0).then_some(self.tries),
             fault: self.fault,

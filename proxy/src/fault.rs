@@ -140,7 +140,7 @@ impl Fault {
                 "no_route",
                 404,
                 Configuration,
-                "no route of the service matches; check its HTTPRoutes or GRPCRoutes against the request",
+                "no route of the service matches; check its routes against the request, or the name that is called by TLS",
             ),
             Self::BackendMissing => (
                 "backend_missing",

@@ -42,6 +42,7 @@ mod demand;
 mod snapshot;
 mod rate_limit;
 mod authorize;
+mod server_names;
 mod tcp;
 mod detect;
 mod deadline;

@@ -27,7 +27,7 @@ use weft_xds::{
 
 use crate::{guard::Fallback, http::serve::Version, snapshot::Ports};
 
-pub use listeners::ServiceSpec;
+pub use listeners::{OpaqueSpec, ServiceSpec};
 pub use routes::{Action, BackendSpec, MirrorSpec, RouteSpec, Routes};
 
 /// Key under which a cluster carries its protocol options.

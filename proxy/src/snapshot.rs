@@ -9,8 +9,13 @@ use arc_swap::ArcSwap;
 use tokio::sync::watch;
 
 use crate::{
-    authorize::Authorization, cluster::Cluster, guard::Guard, http::serve::Version, rate_limit::RateLimits,
-    route::Table,
+    authorize::Authorization,
+    cluster::Cluster,
+    guard::Guard,
+    http::serve::Version,
+    rate_limit::RateLimits,
+    route::{Backends, Table},
+    server_names::ServerNames,
 };
 
 /// What stands now.
@@ -51,29 +56,33 @@ pub enum Destination {
     Unknown,
 }
 
-/// A service port. What it speaks decides what it has: at least one of the two.
+/// A service port. What it speaks decides what it has: at least one of the three.
 #[derive(Clone)]
 pub struct Service {
     /// What becomes of requests. `None` = HTTP is not looked for.
     pub routes: Option<Arc<Table>>,
     /// Who takes bytes that are no HTTP. `None` = they are refused.
-    pub opaque: Option<Opaque>,
+    pub opaque: Option<Arc<Opaque>>,
+    /// Who takes the application's own TLS, by the name that it calls; no names = whoever takes other bytes.
+    pub tls: ServerNames<Arc<Opaque>>,
 }
 
-/// The backend of opaque bytes.
-#[derive(Clone)]
+/// Where bytes go that nobody looks at.
 pub struct Opaque {
-    /// `<namespace>/<service>:<port>`.
+    /// The service port that is called: `<namespace>/<service>:<port>`.
     pub name: Arc<str>,
-    /// The backend; `None` if it does not exist.
-    pub cluster: Option<Arc<Cluster>>,
+    /// The route that says so, if one does.
+    pub route: Option<Arc<str>>,
+    /// Who shares the connections.
+    pub backends: Backends,
 }
 
 impl Service {
     /// Every backend that exists.
     pub fn clusters(&self) -> impl Iterator<Item = &Arc<Cluster>> {
         let of_routes = self.routes.iter().flat_map(|routes| routes.clusters());
-        of_routes.chain(self.opaque.iter().filter_map(|opaque| opaque.cluster.as_ref()))
+        let of_bytes = self.opaque.iter().chain(self.tls.values());
+        of_routes.chain(of_bytes.flat_map(|opaque| opaque.backends.clusters()))
     }
 }
 

@@ -97,6 +97,16 @@ pub fn grpc_route(service: &str, rules: &str) -> String {
     route_of("GRPCRoute", service, rules)
 }
 
+/// A route for bytes that nobody looks at, on one port of a service. `spec` is YAML without indentation.
+pub fn stream_route(kind: &str, name: &str, service: &str, port: u16, spec: &str) -> String {
+    let spec = indented(spec, 2);
+    format!(
+        "apiVersion: {}\nkind: {kind}\nmetadata: {{ name: {name} }}\nspec:\n  \
+         parentRefs: [{{ group: \"\", kind: Service, name: {service}, port: {port} }}]\n{spec}---\n",
+        gateway::API_VERSION,
+    )
+}
+
 fn route_of(kind: &str, service: &str, rules: &str) -> String {
     let rules = indented(rules, 2);
     format!(

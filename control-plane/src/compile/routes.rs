@@ -69,6 +69,8 @@ pub(super) fn of_service(service: &ObjectName, port: &PortView) -> Draft {
     let name = snapshot::port_name(service, port.port.port);
     match &port.routes {
         Routes::Http(views) if views.is_empty() => all_to_cluster(name, &port.policies),
+        // Nobody asks for them: no request is looked for.
+        Routes::Tls(_) | Routes::Tcp(_) => all_to_cluster(name, &port.policies),
         Routes::Http(views) => draft(name, in_order(views, port)),
         Routes::Grpc(views) => draft(name, in_order(views, port)),
     }
@@ -224,7 +226,7 @@ fn weighted(backend: &BackendRef, route: &ObjectMetadata) -> ClusterWeight {
 
 /// Name of a backend's cluster. One that cannot exist is named by port 0, which no service has: it is answered as
 /// removed, and its share of the requests fails, as the Gateway API demands.
-fn cluster(backend: &BackendRef, route: &ObjectMetadata) -> String {
+pub(super) fn cluster(backend: &BackendRef, route: &ObjectMetadata) -> String {
     let namespace = backend.namespace.as_ref().unwrap_or(&route.namespace);
     let service = backend.group.is_empty() && backend.kind == "Service";
     let port = backend.port.filter(|_| service).unwrap_or(0);

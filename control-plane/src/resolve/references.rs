@@ -2,7 +2,7 @@
 
 use weft_api::{
     Object,
-    gateway::{BackendRef, Filter, ParentRef, RouteSpec},
+    gateway::{BackendRef, Filter, ParentRef, Route, RouteSpec, StreamRouteSpec},
     kubernetes::{EndpointSlice, Exposure, LABEL_SERVICE_NAME, ObjectReference, ServicePort, Transport},
     object::Metadata,
     workload::WorkloadSpec,
@@ -55,6 +55,12 @@ pub(super) fn check(store: &Store) -> Vec<Finding> {
     for route in store.grpc_routes.values() {
         of_route(store, ObjectKind::GrpcRoute, route, &mut findings);
     }
+    for route in store.tls_routes.values() {
+        of_stream_route(store, ObjectKind::TlsRoute, route, &mut findings);
+    }
+    for route in store.tcp_routes.values() {
+        of_stream_route(store, ObjectKind::TcpRoute, route, &mut findings);
+    }
     for workload in store.workloads.values() {
         of_workload(store, workload, &mut findings);
     }
@@ -100,10 +106,7 @@ fn of_slice(store: &Store, slice: &Object<EndpointSlice>, findings: &mut Vec<Fin
 
 fn of_route<M>(store: &Store, kind: ObjectKind, route: &Object<RouteSpec<M>>, findings: &mut Vec<Finding>) {
     let object = about(kind, &route.metadata);
-    for (index, parent) in route.spec.parent_refs.iter().enumerate() {
-        let flaw = of_parent(store, &route.metadata, parent);
-        findings.extend(flaw.map(|flaw| flaw.at(&object, &format!("spec.parentRefs[{index}]"))));
-    }
+    of_parents(store, kind, route, findings);
     for (index, rule) in route.spec.rules.iter().enumerate() {
         let backends = rule.backend_refs.iter().enumerate();
         let backends = backends.map(|(index, backend)| (format!("backendRefs[{index}]"), backend));
@@ -117,6 +120,28 @@ fn of_route<M>(store: &Store, kind: ObjectKind, route: &Object<RouteSpec<M>>, fi
             let flaw = of_backend(store, &route.metadata, backend);
             findings.extend(flaw.map(|flaw| flaw.at(&object, &format!("spec.rules[{index}].{field}"))));
         }
+    }
+}
+
+fn of_stream_route(
+    store: &Store,
+    kind: ObjectKind,
+    route: &Object<StreamRouteSpec>,
+    findings: &mut Vec<Finding>,
+) {
+    let object = about(kind, &route.metadata);
+    of_parents(store, kind, route, findings);
+    for (index, backend) in route.spec.backends().iter().enumerate() {
+        let flaw = of_backend(store, &route.metadata, backend);
+        findings.extend(flaw.map(|flaw| flaw.at(&object, &format!("spec.rules[0].backendRefs[{index}]"))));
+    }
+}
+
+fn of_parents(store: &Store, kind: ObjectKind, route: &Object<impl Route>, findings: &mut Vec<Finding>) {
+    let object = about(kind, &route.metadata);
+    for (index, parent) in route.spec.parents().iter().enumerate() {
+        let flaw = of_parent(store, &route.metadata, parent);
+        findings.extend(flaw.map(|flaw| flaw.at(&object, &format!("spec.parentRefs[{index}]"))));
     }
 }
 

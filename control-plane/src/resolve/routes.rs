@@ -1,19 +1,21 @@
-//! Which routes are attached to a port of a service. Those of one kind only: calls win over requests (GEP-1426).
+//! Which routes are attached to a port of a service. Those of one kind only: the more a kind knows of what it routes, the
+//! sooner it wins (GEP-1426).
+
+mod conflicts;
 
 use std::{collections::BTreeMap, sync::Arc};
 
 use weft_api::{
     Object,
-    gateway::{GrpcMatch, Match, RouteSpec},
+    gateway::{GrpcMatch, GrpcRouteSpec, HttpRouteSpec, Match, Route, RouteSpec, StreamRouteSpec},
     kubernetes::{ServicePort, ServiceSpec},
 };
 
 use super::{
     attach::{Attached, Policies},
-    flaw::Flaw,
     references,
 };
-use crate::store::{Finding, ObjectKey, ObjectKind, ObjectName, Reason, Store, Table};
+use crate::store::{Finding, ObjectKey, ObjectKind, ObjectName, Store, Table};
 
 /// The routes of a port, by seniority.
 #[derive(Clone, Debug, PartialEq)]
@@ -22,6 +24,10 @@ pub enum Routes {
     Http(Vec<RouteView<Match>>),
     /// `GRPCRoute`s.
     Grpc(Vec<RouteView<GrpcMatch>>),
+    /// `TLSRoute`s.
+    Tls(Vec<Arc<Object<StreamRouteSpec>>>),
+    /// The `TCPRoute`.
+    Tcp(Arc<Object<StreamRouteSpec>>),
 }
 
 /// A route, and what applies to its rules.
@@ -35,15 +41,25 @@ pub struct RouteView<M> {
 
 /// All routes, by the services that they are attached to.
 pub(super) struct AttachedRoutes {
-    http: ByService<Match>,
-    grpc: ByService<GrpcMatch>,
+    grpc: ByService<GrpcRouteSpec>,
+    http: ByService<HttpRouteSpec>,
+    tls: ByService<StreamRouteSpec>,
+    tcp: ByService<StreamRouteSpec>,
 }
 
-type ByService<M> = BTreeMap<ObjectName, Vec<Arc<Object<RouteSpec<M>>>>>;
+type ByService<R> = BTreeMap<ObjectName, Vec<Arc<Object<R>>>>;
+
+/// A route that is attached to a port, and the index of the parent by which it is.
+type AtPort<'a, R> = (&'a Arc<Object<R>>, usize);
 
 impl AttachedRoutes {
     pub(super) fn of(store: &Store) -> Self {
-        Self { http: by_service(&store.http_routes), grpc: by_service(&store.grpc_routes) }
+        Self {
+            grpc: by_service(&store.grpc_routes),
+            http: by_service(&store.http_routes),
+            tls: by_service(&store.tls_routes),
+            tcp: by_service(&store.tcp_routes),
+        }
     }
 
     /// The routes of a port. `findings` hear of those that have lost it.
@@ -54,36 +70,40 @@ impl AttachedRoutes {
         policies: &Attached,
         findings: &mut Vec<Finding>,
     ) -> Routes {
-        let http = attached(&self.http, service, port);
         let grpc = attached(&self.grpc, service, port);
-        let Some((winner, _)) = grpc.first() else {
-            let view = |(route, _)| view(ObjectKind::HttpRoute, route, policies);
-            return Routes::Http(http.into_iter().map(view).collect());
-        };
-        findings.extend(http.iter().map(|(route, parent)| {
-            let flaw = Flaw {
-                field: "",
-                reason: Reason::Conflicted,
-                message: format!(
-                    "names port {} of Service {}, to which GRPCRoute {} is attached; HTTPRoutes give way to it there",
-                    port.port,
-                    ObjectName::of(&service.metadata),
-                    ObjectName::of(&winner.metadata),
-                ),
-                hint: "put the calls of gRPC onto a port of their own, or all rules into one kind of route".to_owned(),
-            };
-            let object = references::about(ObjectKind::HttpRoute, &route.metadata);
-            flaw.at(&object, &format!("spec.parentRefs[{parent}]"))
-        }));
-        let view = |(route, _)| view(ObjectKind::GrpcRoute, route, policies);
-        Routes::Grpc(grpc.into_iter().map(view).collect())
+        let http = attached(&self.http, service, port);
+        let tls = attached(&self.tls, service, port);
+        let tcp = attached(&self.tcp, service, port);
+        let by_rank = [
+            conflicts::candidates(ObjectKind::GrpcRoute, &grpc),
+            conflicts::candidates(ObjectKind::HttpRoute, &http),
+            conflicts::candidates(ObjectKind::TlsRoute, &tls),
+            conflicts::candidates(ObjectKind::TcpRoute, &tcp),
+        ];
+        findings.extend(conflicts::of_kinds(&by_rank, service, port));
+        if !grpc.is_empty() {
+            let view = |(route, _)| view(ObjectKind::GrpcRoute, route, policies);
+            return Routes::Grpc(grpc.into_iter().map(view).collect());
+        }
+        if http.is_empty() {
+            if !tls.is_empty() {
+                findings.extend(conflicts::of_hostnames(&tls, port));
+                return Routes::Tls(tls.into_iter().map(|(route, _)| Arc::clone(route)).collect());
+            }
+            if let Some((first, others)) = tcp.split_first() {
+                findings.extend(conflicts::of_juniors(first, others, service, port));
+                return Routes::Tcp(Arc::clone(first.0));
+            }
+        }
+        let view = |(route, _)| view(ObjectKind::HttpRoute, route, policies);
+        Routes::Http(http.into_iter().map(view).collect())
     }
 }
 
-fn by_service<M>(table: &Table<RouteSpec<M>>) -> ByService<M> {
+fn by_service<R: Route>(table: &Table<R>) -> ByService<R> {
     let mut by_service = ByService::new();
     for route in table.values() {
-        let parents = route.spec.parent_refs.iter();
+        let parents = route.spec.parents().iter();
         for parent in parents.filter(|parent| references::is_producer(parent, &route.metadata)) {
             let name = ObjectName::new(&route.metadata.namespace, &parent.name);
             let routes = by_service.entry(name).or_default();
@@ -98,12 +118,12 @@ fn by_service<M>(table: &Table<RouteSpec<M>>) -> ByService<M> {
     by_service
 }
 
-/// The routes of a port, each with the index of the parent by which it is.
-fn attached<'a, M>(
-    routes: &'a ByService<M>,
+/// The routes of a port.
+fn attached<'a, R: Route>(
+    routes: &'a ByService<R>,
     service: &Object<ServiceSpec>,
     port: &ServicePort,
-) -> Vec<(&'a Arc<Object<RouteSpec<M>>>, usize)> {
+) -> Vec<AtPort<'a, R>> {
     let routes = routes.get(&ObjectName::of(&service.metadata)).into_iter().flatten();
     let by_parent = routes.filter_map(|route| {
         let names_it = |parent: &_| {
@@ -111,7 +131,7 @@ fn attached<'a, M>(
                 && parent.name == service.metadata.name
                 && references::names_port(parent, port)
         };
-        Some((route, route.spec.parent_refs.iter().position(names_it)?))
+        Some((route, route.spec.parents().iter().position(names_it)?))
     });
     by_parent.collect()
 }

@@ -184,6 +184,12 @@ fn object(kind: ObjectKind, metadata: Metadata, node: &Node, author: Author) -> 
         ObjectKind::GrpcRoute => {
             AnyObject::GrpcRoute(Arc::new(Object { metadata, spec: read(&spec, "spec")? }))
         }
+        ObjectKind::TlsRoute => {
+            AnyObject::TlsRoute(Arc::new(Object { metadata, spec: read(&spec, "spec")? }))
+        }
+        ObjectKind::TcpRoute => {
+            AnyObject::TcpRoute(Arc::new(Object { metadata, spec: read(&spec, "spec")? }))
+        }
         ObjectKind::Workload => {
             AnyObject::Workload(Arc::new(Object { metadata, spec: read(&spec, "spec")? }))
         }

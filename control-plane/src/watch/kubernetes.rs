@@ -26,13 +26,15 @@ use mirror::Mirror;
 const CHANGES_MAX: usize = 1024;
 
 /// What is watched.
-const RESOURCES: [Resource<ObjectKind>; 11] = [
+const RESOURCES: [Resource<ObjectKind>; 13] = [
     all(ObjectKind::Namespace, "/api/v1/namespaces"),
     all(ObjectKind::Service, "/api/v1/services"),
     all(ObjectKind::Pod, "/api/v1/pods"),
     all(ObjectKind::EndpointSlice, "/apis/discovery.k8s.io/v1/endpointslices"),
     all(ObjectKind::HttpRoute, "/apis/gateway.networking.k8s.io/v1/httproutes"),
     all(ObjectKind::GrpcRoute, "/apis/gateway.networking.k8s.io/v1/grpcroutes"),
+    all(ObjectKind::TlsRoute, "/apis/gateway.networking.k8s.io/v1/tlsroutes"),
+    all(ObjectKind::TcpRoute, "/apis/gateway.networking.k8s.io/v1/tcproutes"),
     all(ObjectKind::AuthorizationPolicy, "/apis/policy.weft.dev/v1alpha1/authorizationpolicies"),
     all(ObjectKind::CircuitBreakerPolicy, "/apis/policy.weft.dev/v1alpha1/circuitbreakerpolicies"),
     all(ObjectKind::FaultInjectionPolicy, "/apis/policy.weft.dev/v1alpha1/faultinjectionpolicies"),

@@ -45,6 +45,8 @@ pub(super) fn validate(object: &AnyObject, node: &Node) -> Result<(), Flaw> {
         AnyObject::Namespace(_) => Ok(()),
         AnyObject::HttpRoute(route) => of_http_route(&route.spec, node),
         AnyObject::GrpcRoute(route) => of_grpc_route(&route.spec, node),
+        AnyObject::TlsRoute(route) => in_range(route.spec.validate_tls(), node),
+        AnyObject::TcpRoute(route) => in_range(route.spec.validate_tcp(), node),
         AnyObject::AuthorizationPolicy(policy) => {
             in_range(policy.spec.validate_targets(), node)?;
             in_range(policy.spec.settings.validate(), node)

@@ -76,8 +76,8 @@ impl Held {
                 .collect(),
             Kind::Cluster => {
                 let of_routes = self.routes.values().flatten().flat_map(|routes| routes.clusters());
-                let opaque = self.services().filter_map(|service| service.opaque.as_ref());
-                of_routes.chain(opaque).map(ToString::to_string).collect()
+                let of_bytes = self.services().flat_map(ServiceSpec::clusters);
+                of_routes.chain(of_bytes).map(ToString::to_string).collect()
             }
             Kind::Endpoints => self
                 .clusters

@@ -27,7 +27,11 @@ fn compiler() -> Compiler {
 
 /// A listener for HTTP with these routes, for opaque bytes with this cluster, or for both.
 fn listener(routes: Option<&str>, opaque: Option<&str>) -> Resource {
-    let spec = ServiceSpec { routes: routes.map(Arc::from), opaque: opaque.map(Arc::from) };
+    let spec = ServiceSpec {
+        routes: routes.map(Arc::from),
+        opaque: opaque.map(OpaqueSpec::for_tests),
+        ..ServiceSpec::default()
+    };
     Resource::Listener(Listener::Service(spec))
 }
 
@@ -253,7 +257,7 @@ fn a_port_without_http_needs_its_cluster_and_no_routes() {
     let known = compiler.compile(&held, &pending, now);
     let Destination::Service(service) = &known.destinations[LISTENER] else { panic!("unknown") };
     assert!(service.routes.is_none());
-    assert!(service.opaque.as_ref().unwrap().cluster.is_some());
+    assert!(service.opaque.as_ref().unwrap().backends.clusters().count() == 1);
     assert_eq!(ports(&known), [1]);
 
     // While a new backend is not known, the one before stays.
@@ -263,7 +267,10 @@ fn a_port_without_http_needs_its_cluster_and_no_routes() {
     held.set(Kind::Cluster, "default/new:80".into(), None);
     let gone = compiler.compile(&held, &stayed, now);
     let Destination::Service(service) = &gone.destinations[LISTENER] else { panic!("unknown") };
-    assert!(service.opaque.as_ref().unwrap().cluster.is_none(), "named, but it does not exist");
+    assert!(
+        service.opaque.as_ref().unwrap().backends.clusters().count() == 0,
+        "named, but it does not exist"
+    );
 }
 
 #[test]

@@ -50,7 +50,9 @@ pub(super) async fn carry(
     mut connection: Connection,
 ) {
     connection.destination = Some(Arc::clone(&opaque.name));
-    let reached = match &opaque.cluster {
+    connection.route.clone_from(&opaque.route);
+    let backend = opaque.backends.pick(&mut *worker.random.borrow_mut());
+    let reached = match backend.and_then(|backend| backend.cluster.as_ref()) {
         Some(cluster) => reach(worker, cluster, &mut connection).await,
         None => Err(Fault::BackendMissing),
     };

@@ -31,27 +31,38 @@ pub async fn leave(worker: &Rc<Worker>, stream: TcpStream, original: SocketAddr)
             return Ok(None);
         }
     };
-    let (protocol, stream) = match (&service.routes, &service.opaque) {
-        (Some(_), Some(_)) => detect(stream, Expected::Any, DETECT_TIMEOUT).await?,
-        (Some(_), None) => detect(stream, Expected::Http, DETECT_TIMEOUT).await?,
+    let (protocol, stream) = match expected(&service) {
+        Some(expected) => detect(stream, expected, DETECT_TIMEOUT).await?,
         // Nobody looks at it: the server may be the one to speak first.
-        (None, _) => (Protocol::Opaque, Rewound::untouched(stream)),
+        None => (Protocol::Opaque, Rewound::untouched(stream)),
     };
-    match (protocol, service.opaque) {
-        (Protocol::Http1, _) => return Ok(Some((stream, Version::Http1, demand))),
-        (Protocol::Http2, _) => return Ok(Some((stream, Version::Http2, demand))),
-        (protocol, Some(opaque)) => {
-            if let Protocol::Tls(hello) = protocol {
-                connection.server_name = hello.server_name;
-            }
-            opaque::carry(worker, stream, &opaque, connection).await;
+    let mut named = None;
+    match protocol {
+        Protocol::Http1 => return Ok(Some((stream, Version::Http1, demand))),
+        Protocol::Http2 => return Ok(Some((stream, Version::Http2, demand))),
+        Protocol::Tls(hello) => {
+            named = hello.server_name.as_ref().and_then(|name| service.tls.find(name));
+            connection.server_name = hello.server_name;
         }
-        (_, None) => {
-            tcp::break_off(&stream);
-            connection.refuse(Fault::NotHttp);
-        }
+        Protocol::Opaque | Protocol::Silence => {}
     }
+    let Some(opaque) = named.or(service.opaque.as_ref()) else {
+        tcp::break_off(&stream);
+        connection.refuse(if service.tls.is_empty() { Fault::NotHttp } else { Fault::NoRoute });
+        return Ok(None);
+    };
+    opaque::carry(worker, stream, opaque, connection).await;
     Ok(None)
+}
+
+/// What connections to a service can be; `None` = it makes no difference.
+fn expected(service: &Service) -> Option<Expected> {
+    match (service.routes.is_some(), service.opaque.is_some(), !service.tls.is_empty()) {
+        (true, false, false) => Some(Expected::Http),
+        (true, _, _) => Some(Expected::Any),
+        (false, _, true) => Some(Expected::Opaque),
+        (false, _, false) => None,
+    }
 }
 
 /// What stands at `original`; asked for, if nobody has yet.

@@ -21,16 +21,46 @@ use crate::{
     authorize::Authorization,
     http::serve::Version,
     rate_limit::RateLimits,
+    server_names::ServerNames,
     snapshot::{HttpPort, OpaquePort, Port, Ports},
 };
 
-/// What stands behind an address: one of the two, or both, and then the first bytes decide.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// What stands behind an address: one of the three, or several, and then the first bytes decide.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ServiceSpec {
     /// The routes of HTTP.
     pub routes: Option<Arc<str>>,
-    /// The cluster of bytes that are no HTTP.
-    pub opaque: Option<Arc<str>>,
+    /// Where bytes go that are no HTTP.
+    pub opaque: Option<OpaqueSpec>,
+    /// Where TLS goes, by the name that is called.
+    pub tls: ServerNames<OpaqueSpec>,
+}
+
+/// Where bytes go that nobody looks at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OpaqueSpec {
+    /// The service port that is called.
+    pub name: Arc<str>,
+    /// The route that says so, if one does.
+    pub route: Option<Arc<str>>,
+    /// Weights and names of the clusters that share the connections.
+    pub clusters: Vec<(u32, Arc<str>)>,
+}
+
+impl ServiceSpec {
+    /// The clusters that bytes go to.
+    pub fn clusters(&self) -> impl Iterator<Item = &Arc<str>> {
+        let specs = self.opaque.iter().chain(self.tls.values());
+        specs.flat_map(|spec| spec.clusters.iter().map(|(_, name)| name))
+    }
+}
+
+#[cfg(test)]
+impl OpaqueSpec {
+    /// All to one cluster.
+    pub fn for_tests(cluster: &str) -> Self {
+        Self { name: cluster.into(), route: None, clusters: vec![(1, cluster.into())] }
+    }
 }
 
 #[derive(Default, Deserialize)]
@@ -66,22 +96,62 @@ fn service(message: &ListenerMessage) -> Result<ServiceSpec, String> {
             _ => Err("api_listener: rds.route_config_name is needed".to_owned()),
         }
     });
-    let opaque = message.default_filter_chain.as_ref().map(|chain| match filters(chain)? {
-        (
-            Last::Tcp(TcpProxy {
-                cluster_specifier: Some(tcp_proxy::ClusterSpecifier::Cluster(name)), ..
-            }),
-            [],
-        ) if !name.is_empty() => Ok(Arc::from(name)),
-        (Last::Tcp(_), []) => Err("tcp_proxy.cluster is needed".to_owned()),
-        _ => Err("a tcp_proxy filter is needed, and no other".to_owned()),
-    });
+    let opaque = message.default_filter_chain.as_ref().map(bytes);
     let opaque = opaque.transpose().map_err(|reason| format!("default_filter_chain: {reason}"))?;
-    let spec = ServiceSpec { routes: routes.transpose()?, opaque };
-    if spec.routes.is_none() && spec.opaque.is_none() {
-        return Err("api_listener or default_filter_chain is needed".to_owned());
+    let mut tls = ServerNames::default();
+    for (index, chain) in message.filter_chains.iter().enumerate() {
+        by_server_names(chain, &mut tls).map_err(|reason| format!("filter_chains[{index}]: {reason}"))?;
+    }
+    let spec = ServiceSpec { routes: routes.transpose()?, opaque, tls };
+    if spec.routes.is_none() && spec.opaque.is_none() && spec.tls.is_empty() {
+        return Err("api_listener, default_filter_chain or filter_chains are needed".to_owned());
     }
     Ok(spec)
+}
+
+/// Puts a chain behind the names that it is for.
+fn by_server_names(chain: &FilterChain, tls: &mut ServerNames<OpaqueSpec>) -> Result<(), String> {
+    let matches = chain.filter_chain_match.as_ref();
+    let others = matches.is_some_and(|matches| {
+        matches.destination_port.is_some()
+            || !matches.application_protocols.is_empty()
+            || !matches!(matches.transport_protocol.as_str(), "" | "tls")
+    });
+    if others {
+        return Err("filter_chain_match: a service's is by server_names, and by nothing else".to_owned());
+    }
+    let names = matches.map_or(&[][..], |matches| &matches.server_names);
+    if names.is_empty() {
+        return Err("filter_chain_match.server_names is needed".to_owned());
+    }
+    let spec = bytes(chain)?;
+    match names.iter().find(|name| !tls.insert(name, spec.clone())) {
+        None => Ok(()),
+        Some(name) => Err(format!("filter_chain_match.server_names: `{name}` stands there twice")),
+    }
+}
+
+/// Where a chain leads bytes to.
+fn bytes(chain: &FilterChain) -> Result<OpaqueSpec, String> {
+    use tcp_proxy::ClusterSpecifier;
+    let (Last::Tcp(proxy), []) = filters(chain)? else {
+        return Err("a tcp_proxy filter is needed, and no other".to_owned());
+    };
+    let clusters: Vec<(u32, Arc<str>)> = match proxy.cluster_specifier {
+        Some(ClusterSpecifier::Cluster(name)) => vec![(1, name.into())],
+        Some(ClusterSpecifier::WeightedClusters(weighted)) => {
+            weighted.clusters.into_iter().map(|one| (one.weight, one.name.into())).collect()
+        }
+        None => Vec::new(),
+    };
+    let (Some((_, first)), true) = (clusters.first(), clusters.iter().all(|(_, name)| !name.is_empty()))
+    else {
+        return Err("tcp_proxy.cluster or tcp_proxy.weighted_clusters is needed".to_owned());
+    };
+    // Another control plane may call it anything.
+    let name = if proxy.stat_prefix.is_empty() { Arc::clone(first) } else { proxy.stat_prefix.into() };
+    let route = (!chain.name.is_empty()).then(|| chain.name.as_str().into());
+    Ok(OpaqueSpec { name, route, clusters })
 }
 
 /// What the chains of one port have said so far: with mTLS and without it.

@@ -80,7 +80,8 @@ fn service_of(routes: Option<&str>, opaque: Option<FilterChain>) -> Result<Servi
 fn a_service_speaks_http_or_opaque_bytes_or_what_the_first_bytes_say() {
     let spec = |routes: Option<&str>, opaque: Option<&str>| ServiceSpec {
         routes: routes.map(Arc::from),
-        opaque: opaque.map(Arc::from),
+        opaque: opaque.map(OpaqueSpec::for_tests),
+        ..ServiceSpec::default()
     };
     let opaque = || Some(opaque_chain(0, None));
     assert_eq!(service_of(Some("default/api:80"), None), Ok(spec(Some("default/api:80"), None)));
@@ -91,9 +92,73 @@ fn a_service_speaks_http_or_opaque_bytes_or_what_the_first_bytes_say() {
     );
 }
 
+/// A chain of the route `name` for TLS that calls one of `names`, with these clusters.
+fn named_chain(name: &str, names: &[&str], clusters: &[(&str, u32)]) -> FilterChain {
+    use tcp_proxy::{ClusterSpecifier, WeightedCluster, weighted_cluster::ClusterWeight};
+    let clusters =
+        clusters.iter().map(|(name, weight)| ClusterWeight { name: (*name).into(), weight: *weight });
+    let proxy = TcpProxy {
+        stat_prefix: "default/shop:443".into(),
+        cluster_specifier: Some(ClusterSpecifier::WeightedClusters(WeightedCluster {
+            clusters: clusters.collect(),
+        })),
+    };
+    let config = filter::ConfigType::TypedConfig(packed::pack(&proxy));
+    let server_names = names.iter().map(|name| (*name).to_owned()).collect();
+    FilterChain {
+        name: name.into(),
+        filter_chain_match: Some(FilterChainMatch {
+            server_names,
+            transport_protocol: "tls".into(),
+            ..Default::default()
+        }),
+        filters: vec![Filter { config_type: Some(config), ..Default::default() }],
+        ..Default::default()
+    }
+}
+
+fn named_service_of(chains: Vec<FilterChain>) -> Result<ServiceSpec, String> {
+    let message = ListenerMessage { filter_chains: chains, ..Default::default() };
+    match decoded(Kind::Listener, &message)? {
+        Resource::Listener(Listener::Service(service)) => Ok(service),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_service_takes_tls_by_the_name_that_is_called_and_shares_it_by_weight() {
+    let clusters = [("default/a:443", 9), ("default/b:443", 1)];
+    let chains = vec![
+        named_chain("default/shop/tls/0", &["shop.example", "*.shop.example"], &clusters),
+        named_chain("default/rest/tls/0", &["*.example"], &clusters[1..]),
+    ];
+    let service = named_service_of(chains).unwrap();
+    assert!(service.routes.is_none() && service.opaque.is_none());
+    let found = service.tls.find("a.shop.example").unwrap();
+    assert_eq!((&*found.name, found.route.as_deref()), ("default/shop:443", Some("default/shop/tls/0")));
+    assert_eq!(found.clusters, [(9, "default/a:443".into()), (1, "default/b:443".into())]);
+    assert_eq!(service.tls.find("x.example").unwrap().route.as_deref(), Some("default/rest/tls/0"));
+    assert_eq!(service.clusters().count(), 2 + 2 + 1, "all of them are asked for");
+}
+
+#[test]
+fn chains_by_name_that_could_not_be_told_apart_are_refused() {
+    let one = || named_chain("a", &["a.example"], &[("c", 1)]);
+    let twice = named_service_of(vec![one(), named_chain("b", &["b.example", "A.example"], &[("c", 1)])]);
+    assert!(twice.clone().unwrap_err().contains("filter_chains[1]"), "{twice:?}");
+    assert!(twice.unwrap_err().contains("`A.example` stands there twice"));
+    let none = named_service_of(vec![named_chain("a", &[], &[("c", 1)])]).unwrap_err();
+    assert!(none.contains("server_names is needed"), "{none}");
+    let nobody = named_service_of(vec![named_chain("a", &["a"], &[])]).unwrap_err();
+    assert!(nobody.contains("weighted_clusters is needed"), "{nobody}");
+    let mut other = one();
+    other.filter_chain_match.as_mut().unwrap().application_protocols.push("h2".into());
+    assert!(named_service_of(vec![other]).unwrap_err().contains("by server_names, and by nothing else"));
+}
+
 #[test]
 fn a_service_s_listener_that_says_nothing_is_refused() {
-    assert!(service_of(None, None).unwrap_err().contains("default_filter_chain is needed"));
+    assert!(service_of(None, None).unwrap_err().contains("default_filter_chain or filter_chains are needed"));
     assert!(service_of(Some(""), None).unwrap_err().contains("route_config_name"));
     assert!(service_of(None, Some(chain(1, None))).unwrap_err().contains("tcp_proxy"));
     assert!(service_of(None, Some(FilterChain::default())).unwrap_err().contains("default_filter_chain"));

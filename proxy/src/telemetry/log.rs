@@ -121,6 +121,9 @@ pub struct ConnectionEntry<'a> {
     /// Service port that was called; `passthrough` for what is not of the mesh.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub destination: Option<&'a str>,
+    /// Route that says where it goes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub route: Option<&'a str>,
     /// `address:port` that took the last try, or the application's.
     #[serde(rename = "network.peer.address", skip_serializing_if = "Option::is_none")]
     pub endpoint: Option<String>,

@@ -9,6 +9,8 @@ mod http;
 mod corners;
 // Everything else: opaque bytes, servers that speak first, the application's own TLS.
 mod opaque;
+// Where they are led by routes.
+mod routes;
 // What other people wrote: gRPC, Redis, a web server.
 mod peers;
 // Who may come in.

@@ -28,7 +28,7 @@ use crate::watch;
 #[test]
 fn what_people_write_becomes_what_proxies_are_told() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
-    for name in ["service", "routes", "filters", "grpc", "policies", "pods", "entering"] {
+    for name in ["service", "routes", "filters", "grpc", "streams", "policies", "pods", "entering"] {
         let store = watch::check(&folder.join(format!("{name}.yaml"))).unwrap();
         let text = render(&compiler().compile(&store, 2000).snapshot);
         let golden = folder.join(format!("{name}.txt"));
@@ -70,8 +70,14 @@ fn listener(text: &mut String, listener: &Listener) {
         let Some(RouteSpecifier::Rds(rds)) = manager.route_specifier else { panic!("no routes") };
         let _ = writeln!(text, "  requests by the routes {}", rds.route_config_name);
     }
+    for chain in &listener.filter_chains {
+        let matches = chain.filter_chain_match.as_ref().unwrap();
+        let names = matches.server_names.join(", ");
+        let _ =
+            writeln!(text, "  {} {names}: {}, {}", matches.transport_protocol, filters(chain), chain.name);
+    }
     if let Some(chain) = &listener.default_filter_chain {
-        let _ = writeln!(text, "  {}", filters(chain));
+        let _ = writeln!(text, "  {} {}", filters(chain), chain.name);
     }
 }
 
@@ -91,10 +97,13 @@ fn filters(chain: &FilterChain) -> String {
     let (name, any) = named(chain.filters.last().expect("a filter"));
     if name == "envoy.filters.network.tcp_proxy" {
         let TcpProxy { cluster_specifier, .. } = unpack(any).unwrap();
-        let Some(tcp_proxy::ClusterSpecifier::Cluster(cluster)) = cluster_specifier else {
-            panic!("no cluster")
+        return match cluster_specifier.expect("a cluster") {
+            tcp_proxy::ClusterSpecifier::Cluster(cluster) => format!("bytes to {cluster}"),
+            tcp_proxy::ClusterSpecifier::WeightedClusters(clusters) => {
+                let weights = clusters.clusters.iter().map(|one| format!("{} x {}", one.name, one.weight));
+                format!("bytes to {}", weights.collect::<Vec<_>>().join(", "))
+            }
         };
-        return format!("bytes to {cluster}");
     }
     let manager: HttpConnectionManager = unpack(any).unwrap();
     format!("{:?}", CodecType::try_from(manager.codec_type).unwrap())

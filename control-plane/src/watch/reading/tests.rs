@@ -320,6 +320,68 @@ fn calls_win_a_port_over_requests_and_the_loser_is_told() {
     assert!(reading.problems().is_empty(), "{:#?}", reading.problems());
 }
 
+/// A route of bytes on a port of the Service `api`.
+fn stream_route(kind: &str, name: &str, created: &str, spec: &str) -> String {
+    format!(
+        "apiVersion: gateway.networking.k8s.io/v1\nkind: {kind}\nmetadata: {{name: {name}, creationTimestamp: {created}}}\n\
+         spec:\n  parentRefs: [{{group: \"\", kind: Service, name: api}}]\n  rules: [{{}}]\n{spec}"
+    )
+}
+
+#[test]
+fn the_kind_that_knows_most_of_what_it_routes_wins_a_port() {
+    let (young, old) = ("2026-01-02T00:00:00Z", "2026-01-01T00:00:00Z");
+    let requests = route("parentRefs: [{group: \"\", kind: Service, name: api}]");
+    let calls = requests.replace("HTTPRoute", "GRPCRoute").trim_start_matches(SERVICE).to_owned();
+    let requests = requests.trim_start_matches(SERVICE).to_owned();
+    let tls = stream_route("TLSRoute", "tls", young, "  hostnames: [a.example]\n");
+    let tcp = stream_route("TCPRoute", "tcp", old, "");
+    let by_rank = [("GRPCRoute", calls), ("HTTPRoute", requests), ("TLSRoute", tls), ("TCPRoute", tcp)];
+    for first in 0..by_rank.len() {
+        let files: Vec<_> =
+            by_rank[first..].iter().map(|(kind, text)| (format!("{kind}.yaml"), text.clone())).collect();
+        let mut files: Vec<_> = files.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
+        files.push(("service.yaml", SERVICE));
+        let reading = read(&files);
+        let losers = reading.problems().iter().map(|problem| {
+            assert_eq!((problem.field.as_str(), problem.reason), ("spec.parentRefs[0]", Reason::Conflicted));
+            assert!(problem.message.contains(by_rank[first].0), "{problem}");
+            problem.object.clone().unwrap().split(' ').next().unwrap().to_owned()
+        });
+        let mut losers: Vec<_> = losers.collect();
+        losers.sort();
+        let mut due: Vec<_> = by_rank[first + 1..].iter().map(|(kind, _)| (*kind).to_owned()).collect();
+        due.sort();
+        assert_eq!(losers, due);
+    }
+}
+
+#[test]
+fn of_two_routes_of_bytes_that_say_the_same_the_older_counts() {
+    let (young, old) = ("2026-01-02T00:00:00Z", "2026-01-01T00:00:00Z");
+    let tcp = [("a-young", young), ("b-old", old)].map(|(name, age)| stream_route("TCPRoute", name, age, ""));
+    let names = |name: &str, age, names: &str| {
+        stream_route("TLSRoute", name, age, &format!("  hostnames: [{names}]\n"))
+    };
+    let tls = [
+        names("a-young", young, "\"*.example\", a.example, a.example"),
+        names("b-old", old, "b.example, a.example"),
+    ];
+    for (kind, routes, fields) in [
+        ("TCPRoute", &tcp, &["spec.parentRefs[0]"][..]),
+        ("TLSRoute", &tls, &["spec.hostnames[1]", "spec.hostnames[2]"]),
+    ] {
+        let reading = read(&[("1.yaml", SERVICE), ("2.yaml", &routes[0]), ("3.yaml", &routes[1])]);
+        let found: Vec<_> = reading.problems().iter().map(|problem| problem.field.as_str()).collect();
+        assert_eq!(found, fields, "{:#?}", reading.problems());
+        for problem in reading.problems() {
+            assert_eq!(problem.reason, Reason::Conflicted);
+            assert_eq!(problem.object.as_deref(), Some(format!("{kind} default/a-young").as_str()));
+            assert!(problem.message.contains("default/b-old"), "{problem}");
+        }
+    }
+}
+
 #[test]
 fn of_two_policies_for_one_target_the_older_wins_and_the_other_is_told() {
     let route = route("parentRefs: [{group: \"\", kind: Service, name: api}]\n  rules: [{name: r}]");
@@ -328,14 +390,18 @@ fn of_two_policies_for_one_target_the_older_wins_and_the_other_is_told() {
         "{group: gateway.networking.k8s.io, kind: HTTPRoute, name: x}",
         "{group: gateway.networking.k8s.io, kind: HTTPRoute, name: x, sectionName: r}",
     ];
-    for (kind, target) in
-        ["RetryPolicy", "CircuitBreakerPolicy"].into_iter().flat_map(|k| targets.map(|t| (k, t)))
+    let kinds = [
+        ("RetryPolicy", ""),
+        ("CircuitBreakerPolicy", ""),
+        ("FaultInjectionPolicy", ", abort: {percent: 1, httpStatus: 503}"),
+    ];
+    for ((kind, settings), target) in kinds.into_iter().flat_map(|kind| targets.map(|target| (kind, target)))
     {
         let policy = |name: &str, created: &str| {
             format!(
                 "apiVersion: policy.weft.dev/v1alpha1\nkind: {kind}\n\
                  metadata: {{name: {name}, creationTimestamp: {created}}}\n\
-                 spec: {{targetRefs: [{target}]}}\n"
+                 spec: {{targetRefs: [{target}]{settings}}}\n"
             )
         };
         let (young, old) =

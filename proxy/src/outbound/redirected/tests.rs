@@ -11,30 +11,47 @@ use weft_xds::Kind;
 use super::*;
 use crate::{
     compile::{Compiler, Held},
-    resource::{ClusterSpec, EndpointSpec, GuardSpec, Listener, Resource, RouteSpec, Routes, ServiceSpec},
+    resource::{
+        ClusterSpec, EndpointSpec, GuardSpec, Listener, OpaqueSpec, Resource, RouteSpec, Routes, ServiceSpec,
+    },
     snapshot::Snapshot,
 };
 
 const NAME: &str = "default/api:80";
+/// A backend that does not exist.
+const ABSENT: &str = "default/gone:0";
 
 /// A destination that speaks HTTP, opaque bytes or both, with these endpoints; or one that is not there.
 fn know(worker: &Worker, original: SocketAddr, http: bool, opaque: bool, endpoints: &[SocketAddr]) {
+    let spec = ServiceSpec {
+        routes: http.then(|| Arc::from(NAME)),
+        opaque: opaque.then(|| OpaqueSpec::for_tests(NAME)),
+        ..ServiceSpec::default()
+    };
+    know_service(worker, original, (http || opaque).then_some(spec), &[(NAME, endpoints)]);
+}
+
+/// A destination, and the clusters that there are, with their endpoints.
+fn know_service(
+    worker: &Worker,
+    original: SocketAddr,
+    spec: Option<ServiceSpec>,
+    clusters: &[(&str, &[SocketAddr])],
+) {
     let mut held = Held::default();
-    let name = |wanted: bool| wanted.then(|| Arc::from(NAME));
-    let spec = ServiceSpec { routes: name(http), opaque: name(opaque) };
-    let listener = (http || opaque).then_some(Resource::Listener(Listener::Service(spec)));
+    let listener = spec.map(|spec| Resource::Listener(Listener::Service(spec)));
     held.set(Kind::Listener, original.to_string(), listener);
     let route = RouteSpec::for_tests("default", &[NAME]);
     held.set(Kind::Routes, NAME.into(), Some(Resource::Routes(Arc::new(Routes(vec![route])))));
-    let guard = GuardSpec { policy: CircuitBreaker::default(), fallback: None };
-    let cluster = ClusterSpec { guard, version: Version::Http1 };
-    held.set(Kind::Cluster, NAME.into(), Some(Resource::Cluster(Arc::new(cluster))));
-    let endpoint = |address: &SocketAddr| EndpointSpec { address: *address, identity: None, weight: 1 };
-    held.set(
-        Kind::Endpoints,
-        NAME.into(),
-        Some(Resource::Endpoints(endpoints.iter().map(endpoint).collect())),
-    );
+    held.set(Kind::Cluster, ABSENT.into(), None);
+    for (name, endpoints) in clusters {
+        let guard = GuardSpec { policy: CircuitBreaker::default(), fallback: None };
+        let cluster = ClusterSpec { guard, version: Version::Http1 };
+        held.set(Kind::Cluster, (*name).into(), Some(Resource::Cluster(Arc::new(cluster))));
+        let endpoint = |address: &SocketAddr| EndpointSpec { address: *address, identity: None, weight: 1 };
+        let endpoints = Resource::Endpoints(endpoints.iter().map(endpoint).collect());
+        held.set(Kind::Endpoints, (*name).into(), Some(endpoints));
+    }
     let (credentials, requests) =
         (Arc::clone(&worker.shared.credentials), Arc::clone(&worker.shared.telemetry.client));
     let mut compiler = Compiler::new(Version::Http2, false, credentials, requests, 1);
@@ -255,6 +272,100 @@ async fn connections_count_against_the_limit_until_they_end() {
         leaving.await.unwrap().unwrap();
         let (heard, _) = say(&worker, original, b"abc").await;
         assert_eq!(heard.unwrap(), b"cba");
+    };
+    LocalSet::new().run_until(test).await;
+}
+
+/// Answers each connection with its own name, once that has said all.
+async fn named(name: &'static str) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    spawn_local(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            if stream.read_to_end(&mut Vec::new()).await.is_ok() {
+                stream.write_all(name.as_bytes()).await.unwrap();
+            }
+        }
+    });
+    address
+}
+
+/// The first words of a client of TLS that calls `name`.
+fn hello(worker: &Worker, name: Option<&'static str>) -> Vec<u8> {
+    let peer = Worker::ID_FOR_TESTS.parse().unwrap();
+    let mut config = rustls::ClientConfig::clone(&worker.shared.credentials.client_config(peer, &[b"h2"]));
+    config.enable_sni = name.is_some();
+    let name = name.unwrap_or("127.0.0.1").try_into().unwrap();
+    let mut client = rustls::ClientConnection::new(Arc::new(config), name).unwrap();
+    let mut bytes = Vec::new();
+    client.write_tls(&mut bytes).unwrap();
+    bytes
+}
+
+fn to(clusters: &[(u32, &str)]) -> OpaqueSpec {
+    let clusters = clusters.iter().map(|(weight, name)| (*weight, Arc::from(*name))).collect();
+    OpaqueSpec { clusters, ..OpaqueSpec::for_tests(NAME) }
+}
+
+#[tokio::test]
+async fn the_application_s_own_tls_goes_by_the_name_that_it_calls_and_nowhere_else() {
+    let test = async {
+        let (worker, original) = (Worker::for_tests(), nobody().await);
+        let (shop, rest) = (named("shop").await, named("rest").await);
+        let mut spec = ServiceSpec::default();
+        for (name, cluster) in [("shop.example", "shop"), ("*.example", "rest"), ("gone.example", ABSENT)] {
+            spec.tls.insert(name, to(&[(1, cluster)]));
+        }
+        let clusters = [("shop", &[shop][..]), ("rest", &[rest])];
+        know_service(&worker, original, Some(spec.clone()), &clusters);
+        for (called, taker) in [
+            (Some("shop.example"), Some("shop")),
+            (Some("a.shop.example"), Some("rest")),
+            (Some("gone.example"), None),
+            (Some("example"), None),
+            (Some("shop.test"), None),
+            (None, None),
+        ] {
+            let (heard, left) = say(&worker, original, &hello(&worker, called)).await;
+            assert!(left.unwrap().is_none());
+            let heard = heard.ok().map(|heard| String::from_utf8(heard).unwrap());
+            assert_eq!(heard.as_deref(), taker, "{called:?}");
+        }
+        for words in [&b"GET / HTTP/1.1\r\n\r\n"[..], b"\x00"] {
+            let (heard, _) = say(&worker, original, words).await;
+            assert!(heard.is_err(), "{words:?} is no TLS");
+        }
+        // Where other bytes are taken, so is TLS that calls nobody.
+        let spec = ServiceSpec { opaque: Some(to(&[(1, "rest")])), ..spec };
+        know_service(&worker, original, Some(spec), &clusters);
+        let (heard, _) = say(&worker, original, &hello(&worker, None)).await;
+        assert_eq!(heard.unwrap(), b"rest");
+    };
+    LocalSet::new().run_until(test).await;
+}
+
+#[tokio::test]
+async fn connections_are_shared_by_weight_and_the_share_of_nobody_is_refused() {
+    let test = async {
+        let (worker, original) = (Worker::for_tests(), nobody().await);
+        let (old, new) = (named("old").await, named("new").await);
+        let spec = ServiceSpec {
+            opaque: Some(to(&[(6, "old"), (3, "new"), (1, ABSENT), (0, NAME)])),
+            ..ServiceSpec::default()
+        };
+        let clusters = [("old", &[old][..]), ("new", &[new]), (NAME, &[])];
+        know_service(&worker, original, Some(spec), &clusters);
+        let mut shares = std::collections::BTreeMap::<String, i32>::new();
+        for _ in 0..1000 {
+            let (heard, _) = say(&worker, original, b"abc").await;
+            let by = heard.map_or("nobody".to_owned(), |heard| String::from_utf8(heard).unwrap());
+            *shares.entry(by).or_default() += 1;
+        }
+        // Five standard deviations of 1,000 draws at the most are 77. The randomness has a seed.
+        for (by, due) in [("old", 600), ("new", 300), ("nobody", 100)] {
+            assert!((shares[by] - due).abs() < 77, "{by}: {shares:?}");
+        }
+        assert_eq!(shares.len(), 3);
     };
     LocalSet::new().run_until(test).await;
 }
