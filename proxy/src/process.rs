@@ -34,6 +34,7 @@ use crate::{
     subscribe::{self, Subscription},
     telemetry::{Telemetry, connections, injections, log::AccessLog, refusals, requests},
     trace::{self, Sampler, Tracer},
+    upstream,
     worker::{Shared, Worker},
 };
 
@@ -189,6 +190,7 @@ fn listen(bootstrap: &Bootstrap, workers: usize) -> io::Result<Vec<Sockets>> {
     for (address, leads) in inbound.chain(outbound).chain(transparent) {
         let address: SocketAddr = address;
         for (sockets, socket) in by_worker.iter_mut().zip(listen_shared(address, workers)?) {
+            upstream::watch(&socket)?;
             sockets.push((socket, leads.clone()));
         }
     }

@@ -5,8 +5,10 @@
 mod pool;
 // A new connection.
 mod dial;
+// Whether anybody is there.
+mod heard;
 
-pub use dial::{ConnectError, Io, connect, dial, dial_opaque};
+pub use dial::{ConnectError, Io, connect, dial, dial_opaque, watch};
 pub use pool::{Lease, Pools, SendError};
 
 use std::{

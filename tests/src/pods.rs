@@ -179,6 +179,17 @@ impl Cluster {
         self.write_services();
     }
 
+    /// The roots of the mesh, in PEM.
+    pub fn roots(&self) -> String {
+        let path = self.folder.path().join(ROOTS);
+        fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+    }
+
+    /// What the sidecar of a pod logged.
+    pub fn log(&self, pod: &str) -> String {
+        self.processes.get(pod).unwrap_or_else(|| panic!("{pod} has no sidecar")).log()
+    }
+
     /// What the sidecar of a pod holds.
     pub fn census(&self, pod: &str) -> Census {
         let process = self.processes.get(pod).unwrap_or_else(|| panic!("{pod} has no sidecar"));

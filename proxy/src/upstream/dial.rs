@@ -4,6 +4,7 @@ use std::{fmt, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use rustls::ClientConfig;
 use rustls_pki_types::ServerName;
+use socket2::{SockRef, TcpKeepalive};
 use tokio::{net::TcpStream, time::timeout};
 use tokio_rustls::{TlsConnector, client::TlsStream};
 use weft_api::names;
@@ -15,6 +16,14 @@ use crate::http::transport::Transport;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// A TLS handshake must be over within this time.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A TCP peer that has been silent for so long is asked for a sign of life, so often, at this pause: one that is gone without
+/// a word, as with its node, is noticed after 30 s, and not after the hour that opaque connections may be idle.
+const SILENCE: Duration = Duration::from_secs(15);
+const SIGN_PAUSE: Duration = Duration::from_secs(5);
+const SIGNS: u32 = 3;
+/// Bytes that were sent to it may be unacknowledged for as long.
+const UNACKNOWLEDGED: Duration = Duration::from_secs(30);
 
 /// Why there is no connection. Clones go to everybody who waited for it.
 #[derive(Clone, Debug)]
@@ -79,7 +88,16 @@ pub async fn connect(address: SocketAddr, limit: Duration) -> Result<TcpStream, 
         .map_err(|_| ConnectError::TimedOut(format!("{address}: no connection within {limit:?}").into()))?
         .map_err(tcp)?;
     stream.set_nodelay(true).map_err(tcp)?;
+    watch(&stream).map_err(tcp)?;
     Ok(stream)
+}
+
+/// Lets the kernel notice that the peer of `socket` is gone without a word. Connections have it from their listener.
+pub fn watch<'s>(socket: impl Into<SockRef<'s>>) -> io::Result<()> {
+    let socket = socket.into();
+    let signs = TcpKeepalive::new().with_time(SILENCE).with_interval(SIGN_PAUSE).with_retries(SIGNS);
+    socket.set_tcp_keepalive(&signs)?;
+    socket.set_tcp_user_timeout(Some(UNACKNOWLEDGED))
 }
 
 async fn handshake(

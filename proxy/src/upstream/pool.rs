@@ -1,7 +1,7 @@
 //! Pools of one worker: for HTTP/1.1 a stack of idle connections, for HTTP/2 one connection that all requests share.
 
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     collections::HashMap,
     error::Error as _,
     io,
@@ -29,6 +29,7 @@ use weft_runtime::Tasks;
 use super::{
     Peer,
     dial::{ConnectError, Io, dial, dial_as},
+    heard::Heard,
 };
 use crate::{
     breaker::limits::{Limits, Permit},
@@ -99,6 +100,14 @@ pub enum SendError {
 type Sender1 = http1::SendRequest<RequestBody>;
 type Sender2 = http2::SendRequest<RequestBody>;
 
+/// An HTTP/2 connection that stands.
+#[derive(Clone)]
+struct Link {
+    sender: Sender2,
+    /// Whether its peer has ever said anything.
+    heard: Rc<Cell<bool>>,
+}
+
 /// The pools of one worker.
 pub struct Pools {
     tasks: Tasks,
@@ -131,8 +140,8 @@ struct Multiplexed {
 
 #[derive(Clone)]
 enum Stage {
-    Connecting(Shared<LocalBoxFuture<'static, Result<Sender2, ConnectError>>>),
-    Up(Sender2),
+    Connecting(Shared<LocalBoxFuture<'static, Result<Link, ConnectError>>>),
+    Up(Link),
 }
 
 /// What a response holds of its connection.
@@ -211,8 +220,14 @@ impl Pools {
     ) -> Result<(Response<Incoming>, Lease), Failed> {
         match pool.peer.version {
             Version::Http2 => {
-                let mut sender = self.multiplexed(pool, limits).await?;
-                let response = sender.try_send_request(request).await?;
+                let mut link = self.multiplexed(pool, limits).await?;
+                let response = link.sender.try_send_request(request).await;
+                let response = response.map_err(|failed| match Failed::from(failed) {
+                    Failed { error: SendError::Reset(error), .. } if !link.heard.get() => {
+                        unheard(&error).into()
+                    }
+                    failed => failed,
+                })?;
                 Ok((response, Lease(Held::Nothing)))
             }
             Version::Http1 => {
@@ -293,11 +308,11 @@ impl Pools {
 
     /// The connection that all requests of this worker to one peer share: the one that stands, the one that is being
     /// made, or a new one.
-    async fn multiplexed(&self, pool: &Rc<Pool>, limits: &Limits) -> Result<Sender2, SendError> {
+    async fn multiplexed(&self, pool: &Rc<Pool>, limits: &Limits) -> Result<Link, SendError> {
         let generation = pool.peer.generation();
         let standing = pool.shared.borrow().clone().filter(|standing| standing.generation == generation);
         let connecting = match standing.map(|standing| standing.stage) {
-            Some(Stage::Up(sender)) if !sender.is_closed() => return Ok(sender),
+            Some(Stage::Up(link)) if !link.sender.is_closed() => return Ok(link),
             Some(Stage::Connecting(connecting)) => connecting,
             _ => {
                 let permit = limits.connections.try_acquire().map_err(|_| SendError::Overflow)?;
@@ -321,7 +336,7 @@ async fn connect_http2(
     generation: u64,
     tasks: Tasks,
     permit: Permit,
-) -> Result<Sender2, ConnectError> {
+) -> Result<Link, ConnectError> {
     let made = match dial(&pool.peer).await {
         Ok(io) => start_http2(io, &tasks, permit).await,
         Err(error) => Err(error),
@@ -329,14 +344,15 @@ async fn connect_http2(
     let mut shared = pool.shared.borrow_mut();
     // Unless somebody has begun another one meanwhile.
     if shared.as_ref().is_some_and(|shared| shared.generation == generation) {
-        *shared =
-            made.as_ref().ok().map(|sender| Multiplexed { stage: Stage::Up(sender.clone()), generation });
+        *shared = made.as_ref().ok().map(|link| Multiplexed { stage: Stage::Up(link.clone()), generation });
     }
     drop(shared);
     made
 }
 
-async fn start_http2(io: Io, tasks: &Tasks, permit: Permit) -> Result<Sender2, ConnectError> {
+async fn start_http2(io: Io, tasks: &Tasks, permit: Permit) -> Result<Link, ConnectError> {
+    let heard = Rc::new(Cell::new(false));
+    let io = Heard::new(io, Rc::clone(&heard));
     let (sender, connection) = http2::Builder::new(LocalExecutor)
         .timer(TokioTimer::new())
         .keep_alive_interval(KEEP_ALIVE)
@@ -352,7 +368,13 @@ async fn start_http2(io: Io, tasks: &Tasks, permit: Permit) -> Result<Sender2, C
         let _ = connection.await;
         drop(permit);
     });
-    Ok(sender)
+    Ok(Link { sender, heard })
+}
+
+/// A peer whose connection ended before it had said anything has not looked at the request: the first frame of an HTTP/2 server
+/// are its settings (RFC 9113, 3.4). So it is with connections that nobody has accepted when nobody listens any more.
+fn unheard(error: &hyper::Error) -> SendError {
+    SendError::Connect(ConnectError::Http(format!("the peer said nothing: {error}").into()))
 }
 
 fn http_failed(error: &hyper::Error) -> SendError {

@@ -13,6 +13,9 @@ mod opaque;
 mod routes;
 // What other people wrote: gRPC, Redis, a web server.
 mod peers;
+// Who means ill, or dies.
+mod garbage;
+mod watch;
 // Who may come in.
 mod policy;
 // Ways that lead elsewhere than to a service: one's own pod, single pods, the world outside.

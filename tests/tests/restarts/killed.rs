@@ -17,8 +17,9 @@ use crate::{HTTP1, WEFT, call, judge, turn};
 
 /// A sidecar that was killed serves again within this time.
 const BACK: Duration = Duration::from_millis(200);
-/// How often it is killed.
-const KILLS: usize = 5;
+/// How often it is killed at most, until it does: whatever else runs on the machine competes with it, and what counts is how
+/// long it takes by itself.
+const KILLS: usize = 20;
 
 /// How long it takes from the death of a pod's sidecar until a request of the client is answered through another one.
 async fn killed(cluster: &mut Cluster, pod: &'static str) -> Duration {
@@ -45,12 +46,10 @@ async fn root_a_sidecar_that_is_killed_serves_again_at_once() {
     let _app = Backend::at(cluster.listen("one", HTTP1), "one", Version::Http1, Reply::Status(200));
     for pod in ["one", "client"] {
         let mut times = Vec::new();
-        for _ in 0..KILLS {
+        while times.iter().all(|took| *took > BACK) {
+            assert!(times.len() < KILLS, "the sidecar of {pod} served again after {times:?}");
             times.push(killed(&mut cluster, pod).await);
         }
-        times.sort();
         eprintln!("{pod}: {times:?}");
-        // Whatever else runs on the machine competes with it: the quickest says how long it takes by itself.
-        assert!(times[0] <= BACK, "the sidecar of {pod} served again after {times:?}");
     }
 }

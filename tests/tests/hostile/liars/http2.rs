@@ -1,12 +1,17 @@
 //! Frames of HTTP/2 that are wrong, or come at the wrong time.
 
 use http::Method;
+use tokio::net::TcpListener;
+use weft_runtime::Tasks;
 use weft_tests::{
     client::Version,
     liar::{Frame, Lie, Said, Then},
+    mesh::Mesh,
+    plan::{Plan, Service},
 };
 
-use super::{Case, Den, Told};
+use super::{Case, Den, Told, ask, judge};
+use crate::WEFT;
 
 const MALFORMED: Told = Told::Fault(502, "upstream_malformed");
 const RESET: Told = Told::Fault(502, "upstream_reset");
@@ -71,4 +76,25 @@ async fn bodies_of_another_length_never_look_whole() {
         case("half and an end", [Frame::headers("10"), Frame::data(b"hello")], Then::Closes, Told::Broken),
     ];
     Den::start(Version::Http2).await.tell(&cases).await;
+}
+
+/// As an application that stops does with connections that it has not accepted: the request may go elsewhere.
+#[tokio::test]
+async fn who_ends_a_connection_before_the_first_frame_has_heard_nothing() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback has free ports");
+    let (address, tasks) = (listener.local_addr().expect("it is bound"), Tasks::new());
+    tasks.spawn("mute", async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            stream.set_zero_linger().expect("a socket takes it");
+        }
+    });
+    let mut services = vec![Service::direct("direct", &[address]), Service::meshed("meshed", &[address])];
+    for service in &mut services {
+        service.app_protocol = Some("kubernetes.io/h2c");
+    }
+    let mesh = Mesh::start(WEFT, &Plan::of(services)).await;
+    for service in ["direct", "meshed"] {
+        let answer = ask(mesh.entrance(service), Version::Http2, &Method::POST, "/").await;
+        judge(service, Told::Fault(503, "connect_failed"), answer);
+    }
 }
