@@ -105,11 +105,35 @@ pub struct Transparent {
     /// Port for connections of the application. Default 4140.
     #[serde(default = "default_outbound_port")]
     pub outbound: u16,
+    /// What becomes of the application's connections to what is not of the mesh.
+    #[serde(default, skip_serializing_if = "OutboundPolicy::is_default")]
+    pub outbound_policy: OutboundPolicy,
+}
+
+/// What becomes of connections to what is not of the mesh.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum OutboundPolicy {
+    /// They go where they were meant to go, in plaintext.
+    #[default]
+    AllowAny,
+    /// They are refused, also while nobody knows yet whether it is of the mesh.
+    RegistryOnly,
+}
+
+impl OutboundPolicy {
+    /// Of this, sidecars need not be told.
+    pub fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 impl Default for Transparent {
     fn default() -> Self {
-        Self { inbound: names::INBOUND_PORT, outbound: names::OUTBOUND_PORT }
+        Self {
+            inbound: names::INBOUND_PORT,
+            outbound: names::OUTBOUND_PORT,
+            outbound_policy: OutboundPolicy::default(),
+        }
     }
 }
 

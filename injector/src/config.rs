@@ -7,7 +7,13 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
-use weft_api::{bootstrap::AccessLog, names, ports::is_host_port, telemetry::Tracing, violation::Violation};
+use weft_api::{
+    bootstrap::{AccessLog, OutboundPolicy},
+    names,
+    ports::is_host_port,
+    telemetry::Tracing,
+    violation::Violation,
+};
 use weft_kubernetes::{Place, place::NotInPod};
 
 use crate::quantity::Quantity;
@@ -111,6 +117,9 @@ pub struct Proxy {
     /// Whom sidecars tell of requests, as spans of traces. Default: nobody.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tracing: Option<Tracing>,
+    /// What becomes of connections to what is not of the mesh.
+    #[serde(skip_serializing_if = "OutboundPolicy::is_default")]
+    pub outbound_policy: OutboundPolicy,
     /// Whether sidecars are init containers that run on (Kubernetes 1.29 and newer), or plain containers.
     pub native_sidecar: bool,
     /// Whether metrics and health are served on IPv6 addresses, too. Needs IPv6 on all nodes.
@@ -320,6 +329,7 @@ impl Default for Proxy {
             log_level: "info".to_owned(),
             access_log: AccessLog::default(),
             tracing: None,
+            outbound_policy: OutboundPolicy::default(),
             native_sidecar: true,
             ipv6: false,
         }

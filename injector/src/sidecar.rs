@@ -170,7 +170,10 @@ fn bootstrap(settings: &Settings, installation: &Installation) -> String {
         admin: installation.proxy.admin(),
         inbound: Vec::new(),
         outbound: Vec::new(),
-        transparent: Some(Transparent::default()),
+        transparent: Some(Transparent {
+            outbound_policy: installation.proxy.outbound_policy,
+            ..Transparent::default()
+        }),
         workers: Some(settings.workers),
         mesh_http: MeshHttp::default(),
         access_log: installation.proxy.access_log,

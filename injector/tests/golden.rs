@@ -6,6 +6,7 @@ use std::{fs, path::PathBuf};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
+use weft_api::names;
 use weft_injector::{
     Config, Installation,
     decide::{Decision, Skip, Verdict, decide},
@@ -130,7 +131,8 @@ fn the_bootstrap_is_one_once_the_kubelet_has_put_the_names_in() {
         assert_eq!(bootstrap.workload.name, "weft_pod_name");
         assert_eq!(bootstrap.workload.namespace, "weft_pod_namespace");
         assert_eq!(bootstrap.workload.service_account, "weft_service_account");
-        assert_eq!(bootstrap.transparent, Some(weft_api::bootstrap::Transparent::default()));
+        let ports = bootstrap.transparent.map(|transparent| (transparent.inbound, transparent.outbound));
+        assert_eq!(ports, Some((names::INBOUND_PORT, names::OUTBOUND_PORT)));
     }
 }
 

@@ -134,7 +134,7 @@ impl Fault {
                 "unknown_destination",
                 502,
                 Configuration,
-                "the control plane knows no service of this name and port; check the listener's target",
+                "the control plane knows no service there; check what is called, and whether only the mesh may be",
             ),
             Self::NoRoute => (
                 "no_route",

@@ -82,6 +82,7 @@ async fn proxy(config: Config) -> Result<(), ProcessError> {
         demands: Arc::new(Demands::default()),
         app_limits: app::limits(),
         rate_buckets: Buckets::new(Instant::now()),
+        outbound_policy: bootstrap.transparent.unwrap_or_default().outbound_policy,
         held: Gauge::new(HELD_MAX),
         telemetry: Telemetry { tracer, ..Telemetry::new(workers, log) },
         setbacks: Setbacks::new(Instant::now()),

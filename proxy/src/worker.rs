@@ -8,6 +8,7 @@ use std::{
 };
 
 use rand::{SeedableRng, rngs::SmallRng};
+use weft_api::bootstrap::OutboundPolicy;
 use weft_identity::tls::Credentials;
 use weft_runtime::{Shutdown, Tasks};
 
@@ -40,6 +41,8 @@ pub struct Shared {
     pub app_limits: Limits,
     /// What is left of the limits on requests to it.
     pub rate_buckets: Buckets,
+    /// What becomes of connections to what is not of the mesh.
+    pub outbound_policy: OutboundPolicy,
     /// Requests that are held because a policy says so.
     pub held: Arc<Gauge>,
     /// Metrics and log.
@@ -112,9 +115,20 @@ impl Worker {
         Self::for_tests_with(None)
     }
 
+    /// The same with another policy.
+    #[cfg(test)]
+    pub fn for_tests_that(outbound_policy: OutboundPolicy) -> Rc<Self> {
+        Self::made_for_tests(None, outbound_policy)
+    }
+
     /// The same, with traces.
     #[cfg(test)]
     pub fn for_tests_with(tracer: Option<crate::trace::Tracer>) -> Rc<Self> {
+        Self::made_for_tests(tracer, OutboundPolicy::AllowAny)
+    }
+
+    #[cfg(test)]
+    fn made_for_tests(tracer: Option<crate::trace::Tracer>, outbound_policy: OutboundPolicy) -> Rc<Self> {
         use weft_identity::{authority::Authority, bundle::TrustBundle, csr::Csr, request};
         let (now, domain) = (std::time::SystemTime::now(), "cluster.local".parse().unwrap());
         let authority = Authority::create(domain, now).unwrap();
@@ -132,6 +146,7 @@ impl Worker {
             demands: Arc::default(),
             app_limits: crate::app::limits(),
             rate_buckets: Buckets::new(Instant::now()),
+            outbound_policy,
             held: Gauge::new(weft_api::fault_injection::HELD_MAX),
             telemetry: Telemetry { tracer, ..Telemetry::new(1, log) },
             setbacks: Setbacks::new(Instant::now()),

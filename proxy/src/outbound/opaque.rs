@@ -91,6 +91,23 @@ pub(super) async fn pass_through(
     }
 }
 
+/// Refuses a connection to what is not of the mesh, or not known to be.
+pub(super) fn keep_in(
+    stream: &TcpStream,
+    original: SocketAddr,
+    reason: Passthrough,
+    mut connection: Connection,
+) {
+    tracing::debug!(%original, ?reason, "nothing is called here that is not of the mesh: refused");
+    connection.destination = Some(PASSTHROUGH.into());
+    let fault = match reason {
+        Passthrough::Unknown => Fault::UnknownDestination,
+        Passthrough::Unanswered => Fault::NotConfigured,
+        Passthrough::TooMany => Fault::Overflow,
+    };
+    refuse(stream, connection, fault);
+}
+
 async fn reach(
     worker: &Worker,
     cluster: &Arc<Cluster>,

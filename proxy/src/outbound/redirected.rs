@@ -4,6 +4,8 @@ use std::{io, net::SocketAddr, rc::Rc, time::Instant};
 
 use tokio::{net::TcpStream, time::timeout_at};
 
+use weft_api::bootstrap::OutboundPolicy;
+
 use super::{CONFIGURATION_WAIT, opaque};
 use crate::{
     connection::Connection,
@@ -27,7 +29,12 @@ pub async fn leave(worker: &Rc<Worker>, stream: TcpStream, original: SocketAddr)
     let (demand, service) = match service(worker, original).await {
         Ok(found) => found,
         Err(reason) => {
-            opaque::pass_through(worker, stream, original, reason, connection).await;
+            match worker.shared.outbound_policy {
+                OutboundPolicy::AllowAny => {
+                    opaque::pass_through(worker, stream, original, reason, connection).await;
+                }
+                OutboundPolicy::RegistryOnly => opaque::keep_in(&stream, original, reason, connection),
+            }
             return Ok(None);
         }
     };

@@ -369,3 +369,26 @@ async fn connections_are_shared_by_weight_and_the_share_of_nobody_is_refused() {
     };
     LocalSet::new().run_until(test).await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn where_only_the_mesh_may_be_called_nothing_goes_past_it() {
+    let test = async {
+        let worker = Worker::for_tests_that(OutboundPolicy::RegistryOnly);
+        let (original, app) = (backwards().await, backwards().await);
+        // Nobody has said yet what it is; and then, that it is nothing.
+        for _ in 0..2 {
+            let (heard, left) = say(&worker, original, b"abc").await;
+            assert_eq!(heard.unwrap_err().kind(), io::ErrorKind::ConnectionReset);
+            assert!(left.unwrap().is_none());
+            know(&worker, original, false, false, &[]);
+        }
+        for reason in [Passthrough::Unknown, Passthrough::Unanswered] {
+            assert_eq!(passed(&worker, reason), 0);
+        }
+        assert_eq!(worker.shared.telemetry.connections.ended(), 2, "they are counted");
+        know(&worker, original, false, true, &[app]);
+        let (heard, _) = say(&worker, original, b"abc").await;
+        assert_eq!(heard.unwrap(), b"cba");
+    };
+    LocalSet::new().run_until(test).await;
+}
