@@ -17,7 +17,10 @@ use weft_runtime::Tasks;
 use super::otlp::{ExportTraceServiceRequest, ExportTraceServiceResponse};
 use crate::{
     exchange::grpc_status,
-    http::serve::{LocalExecutor, Version},
+    http::{
+        replay::RequestBody,
+        serve::{LocalExecutor, Version},
+    },
     upstream::{ConnectError, Mesh, Peer, dial},
 };
 
@@ -41,7 +44,8 @@ pub struct Collector {
 
 /// A connection to it that stood the last time somebody looked.
 pub struct Connection {
-    sender: http2::SendRequest<Full<Bytes>>,
+    // Of the same type as those of the pools, so that the program holds one HTTP/2 client for both.
+    sender: http2::SendRequest<RequestBody>,
     uri: Uri,
     /// Ends with the connection.
     _tasks: Tasks,
@@ -166,7 +170,7 @@ impl Connection {
     }
 
     async fn call(&mut self, spans: &ExportTraceServiceRequest) -> Result<u64, ExportError> {
-        let mut request = Request::new(Full::new(framed(spans)));
+        let mut request = Request::new(RequestBody::Own(Full::new(framed(spans))));
         *request.method_mut() = http::Method::POST;
         *request.uri_mut() = self.uri.clone();
         let headers = request.headers_mut();

@@ -12,6 +12,7 @@ use std::{
 use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
+use http_body_util::Full;
 use hyper::body::Incoming;
 
 use super::{
@@ -27,6 +28,8 @@ pub enum RequestBody {
     Replay(Replay),
     /// One that is sent once.
     Once(Incoming),
+    /// One that is made here.
+    Own(Full<Bytes>),
 }
 
 impl Body for RequestBody {
@@ -43,6 +46,7 @@ impl Body for RequestBody {
             Self::Once(body) => {
                 ready!(Pin::new(body).poll_frame(cx)).map(|frame| frame.map_err(BodyError::Caller))
             }
+            Self::Own(body) => return Pin::new(body).poll_frame(cx).map_err(|never| match never {}),
         };
         if let Some(trailers) = frame.as_mut().and_then(|frame| frame.as_mut().ok()?.trailers_mut()) {
             strip_trailers(trailers);
@@ -55,6 +59,7 @@ impl Body for RequestBody {
             Self::Empty => true,
             Self::Replay(body) => body.is_end_stream(),
             Self::Once(body) => body.is_end_stream(),
+            Self::Own(body) => body.is_end_stream(),
         }
     }
 
@@ -63,6 +68,7 @@ impl Body for RequestBody {
             Self::Empty => SizeHint::with_exact(0),
             Self::Replay(body) => body.size_hint(),
             Self::Once(body) => body.size_hint(),
+            Self::Own(body) => body.size_hint(),
         }
     }
 }
