@@ -338,6 +338,12 @@ async fn a_collector_that_was_away_is_told_when_it_is_back() {
         .await;
         wire.set(Line::Sound).await;
         collector.trace(&away, 2).await;
+        // The answer must have come back too, or else the same spans are sent again.
+        until("the exporter knows", async || {
+            let exported = mesh.metrics("web-proxy").await.count(SPANS, &[("result", "exported")]);
+            (exported == times as u64).then_some(())
+        })
+        .await;
     }
 }
 
