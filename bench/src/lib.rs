@@ -1,6 +1,24 @@
-//! What the request path pays for policy, as code that a benchmark times and a test counts allocations of.
+//! What requests pay, measured: through whole proxies in two pods, beside those of others, and for policy alone.
 
+// What came of it, as tables and as JSON.
+pub mod table;
+// Pairs of proxies in turns.
+pub mod rig;
+// Everything that is measured, at work in its pods.
+pub mod stage;
+// Who is measured.
+pub mod subject;
+// Proxies of others: programs, configuration, certificates.
+pub mod peers;
+// Requests by a schedule,
+pub mod generator;
+// and who answers them.
+pub mod backend;
+// Waiting for many sockets, by nanoseconds.
+pub mod poll;
+// What a process has used of the machine.
+pub mod usage;
+// What one request passes of policy while all is well.
+pub mod policy;
 // Rounds of a measurement, and what they come to.
 pub mod measure;
-// What one request passes while all is well.
-pub mod policy;

@@ -52,8 +52,8 @@ fn time_all() {
     for threads in [1, 2] {
         for (name, stage) in STAGES {
             let policy = Policy::new(Instant::now());
-            let Cost { median_ns, best_ns } = measure(threads, REQUESTS, |number| stage(&policy, number));
-            println!("{name:14}{threads:>8}{median_ns:>12.0}{best_ns:>10.0}");
+            let Cost { median, best } = measure(threads, REQUESTS, |number| stage(&policy, number));
+            println!("{name:14}{threads:>8}{median:>12.0}{best:>10.0}");
         }
     }
 }

@@ -6,25 +6,25 @@ use std::{sync::Barrier, thread, time::Instant};
 /// Rounds of one measurement: odd, so that there is a median among them.
 pub const ROUNDS: usize = 301;
 
-/// Nanoseconds that one request takes on its thread.
+/// What a request costs, in the unit of the rounds that it comes from.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Cost {
     /// In the middle of all rounds.
-    pub median_ns: f64,
+    pub median: f64,
     /// In the best round.
-    pub best_ns: f64,
+    pub best: f64,
 }
 
 impl Cost {
-    /// From the nanoseconds of each round; `None` without rounds.
-    pub fn of(mut rounds_ns: Vec<f64>) -> Option<Self> {
-        rounds_ns.sort_unstable_by(f64::total_cmp);
-        Some(Self { median_ns: *rounds_ns.get(rounds_ns.len() / 2)?, best_ns: *rounds_ns.first()? })
+    /// From the cost in each round; `None` without rounds.
+    pub fn of(mut rounds: Vec<f64>) -> Option<Self> {
+        rounds.sort_unstable_by(f64::total_cmp);
+        Some(Self { median: *rounds.get(rounds.len() / 2)?, best: *rounds.first()? })
     }
 }
 
 /// Lets `threads` do `request` at once, `requests` times each, in [`ROUNDS`] rounds. The first round warms up and is not
-/// counted. `request` is told its number, which goes on over all rounds.
+/// counted. `request` is told its number, which goes on over all rounds. The cost is in nanoseconds.
 ///
 /// A round lasts until its slowest thread is done, and that thread's time is the round's.
 pub fn measure(threads: usize, requests: u32, request: impl Fn(u64) + Sync) -> Cost {

@@ -22,7 +22,7 @@ use serde_json::json;
 use tempfile::TempDir;
 use tokio::{net::TcpStream, runtime::Handle};
 use weft_api::{
-    bootstrap::{AccessLog, Bootstrap, ControlPlane, MeshHttp, Transparent, Workload},
+    bootstrap::{Bootstrap, ControlPlane, Transparent, Workload},
     names,
     object::DEFAULT_NAMESPACE,
 };
@@ -74,14 +74,58 @@ pub struct Cluster {
     conditions: BTreeMap<&'static str, Condition>,
     folder: TempDir,
     issuer: LocalIssuer,
+    programs: Programs,
+}
+
+/// What runs on the node and in the pods.
+pub struct Programs {
+    control_plane: Program,
+    sidecar: Program,
+}
+
+/// An executable that is one of several programs, or one alone.
+struct Program {
     /// Held open, so that users can start it that may not look into the folders above it.
-    program: File,
+    file: File,
+    subcommand: Option<&'static str>,
+}
+
+impl Programs {
+    /// Both from `weft`.
+    pub fn weft(path: &str) -> Self {
+        let [control_plane, sidecar] =
+            ["control-plane", "proxy"].map(|name| Program { file: open(path), subcommand: Some(name) });
+        Self { control_plane, sidecar }
+    }
+
+    /// `weft-control-plane` and `weft-proxy`, as they stand in images.
+    pub fn alone(control_plane: &str, sidecar: &str) -> Self {
+        let [control_plane, sidecar] =
+            [control_plane, sidecar].map(|path| Program { file: open(path), subcommand: None });
+        Self { control_plane, sidecar }
+    }
+}
+
+impl Program {
+    fn path(&self) -> String {
+        format!("/proc/self/fd/{}", self.file.as_raw_fd())
+    }
+
+    /// What it is given beside its own arguments. Programs alone do not watch whoever started them.
+    fn arguments<'a>(&self, own: [&'a str; 2]) -> Vec<&'a str> {
+        let lifeline = self.subcommand.map(|_| "--with-parent");
+        self.subcommand.into_iter().chain(own).chain(lifeline).collect()
+    }
 }
 
 impl Cluster {
-    /// Starts everything, and waits until all sidecars are ready.
-    pub async fn start(program: &str, pods: Vec<PodPlan>, services: Vec<ServicePlan>) -> Self {
-        let program = File::open(program).unwrap_or_else(|error| panic!("{program}: {error}"));
+    /// Starts everything from `weft`, and waits until all sidecars are ready.
+    pub async fn start(weft: &str, pods: Vec<PodPlan>, services: Vec<ServicePlan>) -> Self {
+        Self::start_from(Programs::weft(weft), pods, services).await
+    }
+
+    /// The same from other executables.
+    pub async fn start_from(programs: Programs, pods: Vec<PodPlan>, services: Vec<ServicePlan>) -> Self {
         let mut cluster = Self {
             processes: BTreeMap::new(),
             node: Namespace::make("node"),
@@ -91,7 +135,7 @@ impl Cluster {
             plans: pods,
             folder: tempfile::tempdir().expect("a temporary folder can be made"),
             issuer: LocalIssuer::create().expect("there is randomness for a key"),
-            program,
+            programs,
         };
         cluster.lay_cables();
         cluster.write_objects();
@@ -292,8 +336,8 @@ impl Cluster {
         });
         let path = root.join("control-plane.json");
         write(&path, &config.to_string());
-        let arguments = ["control-plane", "--config", &path.display().to_string(), "--with-parent"];
-        let process = self.process(&self.node, None, CONTROL_PLANE, &arguments);
+        let arguments = ["--config", &path.display().to_string()];
+        let process = self.process(&self.node, None, CONTROL_PLANE, &self.programs.control_plane, arguments);
         self.processes.insert(CONTROL_PLANE.to_owned(), process);
     }
 
@@ -338,21 +382,29 @@ impl Cluster {
             outbound: Vec::new(),
             transparent: Some(Transparent::default()),
             workers: Some(1),
-            mesh_http: MeshHttp::default(),
-            access_log: AccessLog::All,
+            mesh_http: plan.mesh_http,
+            access_log: plan.access_log,
             tracing: None,
             drain: weft_api::Duration::from_secs(5),
         };
         let path = root.join(format!("{}.json", plan.name));
         write(&path, &serde_json::to_string(&bootstrap).expect("a bootstrap is JSON"));
-        let arguments = ["proxy", "--bootstrap", &path.display().to_string(), "--with-parent"];
-        let process = self.process(self.pod(plan.name), Some(names::PROXY_UID), plan.name, &arguments);
+        let (pod, uid) = (self.pod(plan.name), Some(names::PROXY_UID));
+        let arguments = ["--bootstrap", &path.display().to_string()];
+        let process = self.process(pod, uid, plan.name, &self.programs.sidecar, arguments);
         self.processes.insert(plan.name.to_owned(), process);
     }
 
-    /// Starts the program under test in a namespace, as a user.
-    fn process(&self, namespace: &Namespace, uid: Option<u32>, name: &str, arguments: &[&str]) -> Process {
-        let program = format!("/proc/self/fd/{}", self.program.as_raw_fd());
+    /// Starts a program under test in a namespace, as a user.
+    fn process(
+        &self,
+        namespace: &Namespace,
+        uid: Option<u32>,
+        name: &str,
+        program: &Program,
+        arguments: [&str; 2],
+    ) -> Process {
+        let (path, arguments) = (program.path(), program.arguments(arguments));
         let files = ["access.jsonl", "log"].map(|end| self.folder.path().join(format!("{name}.{end}")));
         for file in &files {
             write(file, "");
@@ -360,7 +412,7 @@ impl Cluster {
         let handle = Handle::current();
         let start = || {
             let _runtime = handle.enter();
-            Process::start(name, &program, arguments, &files[0], &files[1])
+            Process::start(name, &path, &arguments, &files[0], &files[1])
         };
         match uid {
             Some(uid) => namespace.run_as(uid, start),
@@ -409,6 +461,10 @@ fn from(namespace: &Namespace, to: SocketAddr) -> io::Result<TcpStream> {
 
 fn at(address: &str, port: u16) -> SocketAddr {
     SocketAddr::new(address.parse().unwrap_or_else(|error| panic!("{address}: {error}")), port)
+}
+
+fn open(path: &str) -> File {
+    File::open(path).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
 /// Writes a file that everybody may read and write.

@@ -7,7 +7,7 @@ use super::*;
 #[test]
 fn a_slow_round_moves_neither_median_nor_best() {
     let cost = Cost::of(vec![9000.0, 3.0, 1.0, 2.0, 4.0]);
-    assert_eq!(cost, Some(Cost { median_ns: 3.0, best_ns: 1.0 }));
+    assert_eq!(cost, Some(Cost { median: 3.0, best: 1.0 }));
     assert_eq!(Cost::of(Vec::new()), None);
 }
 

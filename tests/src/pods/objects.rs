@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use serde_json::{Value, json};
 use weft_api::{
+    bootstrap::{AccessLog, MeshHttp},
     kubernetes::{CORE_API_VERSION, DISCOVERY_API_VERSION, LABEL_SERVICE_NAME},
     names,
 };
@@ -23,12 +24,24 @@ pub struct PodPlan {
     pub annotations: Vec<(&'static str, &'static str)>,
     /// What the container of its application says of itself, beside its name: ports and probes.
     pub container: Value,
+    /// Which requests its sidecar tells of.
+    pub access_log: AccessLog,
+    /// What its sidecar speaks to others.
+    pub mesh_http: MeshHttp,
 }
 
 impl PodPlan {
     /// A pod with a sidecar.
     pub fn meshed(name: &'static str) -> Self {
-        Self { name, meshed: true, later: false, annotations: Vec::new(), container: json!({}) }
+        Self {
+            name,
+            meshed: true,
+            later: false,
+            annotations: Vec::new(),
+            container: json!({}),
+            access_log: AccessLog::All,
+            mesh_http: MeshHttp::default(),
+        }
     }
 
     /// A pod without one.
@@ -53,6 +66,18 @@ impl PodPlan {
     #[must_use]
     pub fn container(self, container: Value) -> Self {
         Self { container, ..self }
+    }
+
+    /// The same with a sidecar that tells of these requests only.
+    #[must_use]
+    pub fn access_log(self, access_log: AccessLog) -> Self {
+        Self { access_log, ..self }
+    }
+
+    /// The same with a sidecar that speaks this to others.
+    #[must_use]
+    pub fn mesh_http(self, mesh_http: MeshHttp) -> Self {
+        Self { mesh_http, ..self }
     }
 
     /// Its service account.
