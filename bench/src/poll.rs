@@ -11,8 +11,9 @@ use std::{
 use rustix::{
     buffer::spare_capacity,
     event::{
-        Timespec,
+        PollFd, PollFlags, Timespec,
         epoll::{self, CreateFlags, Event, EventData, EventFlags},
+        poll,
     },
     io::Errno,
     thread::set_current_timer_slack,
@@ -41,15 +42,34 @@ impl Poll {
 
     /// Waits until something has come in or a connection has ended, and returns the numbers; none after `timeout`.
     pub fn wait(&mut self, timeout: Duration) -> io::Result<impl Iterator<Item = usize>> {
-        let timeout = Timespec {
-            tv_sec: i64::try_from(timeout.as_secs()).unwrap_or(i64::MAX),
-            tv_nsec: timeout.subsec_nanos().into(),
-        };
-        self.events.clear();
-        match epoll::wait(&self.epoll, spare_capacity(&mut self.events), Some(&timeout)) {
-            Ok(_) | Err(Errno::INTR) => {}
-            Err(error) => return Err(error.into()),
+        self.look()?;
+        if self.events.is_empty() && !timeout.is_zero() {
+            // Where it may have to do with old kernels, rustix has epoll wait for whole milliseconds; ppoll never.
+            let mut sockets = [PollFd::new(&self.epoll, PollFlags::IN)];
+            match poll(&mut sockets, Some(&timespec(timeout))) {
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+            self.look()?;
         }
         Ok(self.events.iter().map(|event| event.data.u64() as usize))
     }
+
+    /// What has come in by now.
+    fn look(&mut self) -> io::Result<()> {
+        self.events.clear();
+        let at_once = timespec(Duration::ZERO);
+        epoll::wait(&self.epoll, spare_capacity(&mut self.events), Some(&at_once))?;
+        Ok(())
+    }
 }
+
+fn timespec(duration: Duration) -> Timespec {
+    Timespec {
+        tv_sec: i64::try_from(duration.as_secs()).unwrap_or(i64::MAX),
+        tv_nsec: duration.subsec_nanos().into(),
+    }
+}
+
+#[cfg(test)]
+mod tests;
