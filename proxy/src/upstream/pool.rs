@@ -223,8 +223,10 @@ impl Pools {
                 let mut link = self.multiplexed(pool, limits).await?;
                 let response = link.sender.try_send_request(request).await;
                 let response = response.map_err(|failed| match Failed::from(failed) {
-                    Failed { error: SendError::Reset(error), .. } if !link.heard.get() => {
-                        unheard(&error).into()
+                    Failed { error: error @ (SendError::Reset(_) | SendError::Stale), unsent }
+                        if !link.heard.get() =>
+                    {
+                        Failed { error: unheard(&error), unsent }
                     }
                     failed => failed,
                 })?;
@@ -373,7 +375,7 @@ async fn start_http2(io: Io, tasks: &Tasks, permit: Permit) -> Result<Link, Conn
 
 /// A peer whose connection ended before it had said anything has not looked at the request: the first frame of an HTTP/2 server
 /// are its settings (RFC 9113, 3.4). So it is with connections that nobody has accepted when nobody listens any more.
-fn unheard(error: &hyper::Error) -> SendError {
+fn unheard(error: &SendError) -> SendError {
     SendError::Connect(ConnectError::Http(format!("the peer said nothing: {error}").into()))
 }
 
