@@ -27,7 +27,7 @@ const WORKERS_MAX: u64 = 64;
 const QUOTED_CHARS_MAX: usize = 80;
 
 /// Labels that say what a pod is, the better one first: the recommended one of Kubernetes, and everybody's own.
-const LABELS_SERVICE: [&str; 2] = ["app.kubernetes.io/name", "app"];
+pub(crate) const LABELS_SERVICE: [&str; 2] = ["app.kubernetes.io/name", "app"];
 /// Characters of a label's value (Kubernetes, `validation.LabelValueMaxLength`).
 const LABEL_VALUE_CHARS_MAX: usize = 63;
 

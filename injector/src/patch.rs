@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// Which container `kubectl logs` and `kubectl exec` take if none is named.
-const DEFAULT_CONTAINER: &str = "kubectl.kubernetes.io/default-container";
+pub(crate) const DEFAULT_CONTAINER: &str = "kubectl.kubernetes.io/default-container";
 
 /// What to add to a pod.
 #[derive(Clone, Debug, PartialEq)]

@@ -7,6 +7,7 @@ mod webhook;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use hyper::{Method, StatusCode};
 use serde_json::{Value, json};
+use weft_api::names::LABEL_INJECT;
 
 use webhook::{Http, Webhook};
 
@@ -147,7 +148,9 @@ async fn what_is_no_review_is_a_bad_request() {
         review.to_string()
     };
     let deep = format!("{}{}", "{\"a\":".repeat(100_000), "}".repeat(100_000));
-    let deep_label = with(&|review| review["request"]["object"]["metadata"]["labels"] = json!("HERE"));
+    let deep_label = with(&|review| {
+        review["request"]["object"]["metadata"]["labels"] = json!({ LABEL_INJECT: "HERE" });
+    });
     let deep_label = deep_label.replace("\"HERE\"", &deep);
     let cases = [
         ("no uid", with(&|review| drop(review["request"].as_object_mut().unwrap().remove("uid")))),

@@ -7,24 +7,34 @@ use serde::{
     de::{DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor},
 };
 use serde_json::{Map, Value};
+use weft_api::names::{ANNOTATION_MIRROR, ANNOTATION_PREFIX, LABEL_INJECT};
+
+use crate::{annotations::LABELS_SERVICE, patch::DEFAULT_CONTAINER};
 
 /// What is kept of a value. Whatever is of another type than expected keeps its type, and nothing else.
 #[derive(Clone, Copy)]
 enum Keep {
     /// All of it.
     Whole,
+    /// Of an object, all of each field whose name is one of these: others may be a hundred thousand.
+    Named(fn(&str) -> bool),
     /// Of an object, these fields.
     Fields(&'static [(&'static str, Keep)]),
     /// Of a list, the same of each item.
     Each(&'static Keep),
 }
 
-use Keep::{Each, Fields, Whole};
+use Keep::{Each, Fields, Named, Whole};
 
 static POD: Keep = Fields(&[
     (
         "metadata",
-        Fields(&[("annotations", Whole), ("generateName", Whole), ("labels", Whole), ("name", Whole)]),
+        Fields(&[
+            ("annotations", Named(is_annotation)),
+            ("generateName", Whole),
+            ("labels", Named(is_label)),
+            ("name", Whole),
+        ]),
     ),
     (
         "spec",
@@ -33,7 +43,7 @@ static POD: Keep = Fields(&[
             ("dnsPolicy", Whole),
             ("hostNetwork", Whole),
             ("initContainers", Each(&CONTAINER)),
-            ("nodeSelector", Whole),
+            ("nodeSelector", Fields(&[("kubernetes.io/os", Whole)])),
             ("os", Whole),
             ("securityContext", Whole),
             ("terminationGracePeriodSeconds", Whole),
@@ -46,9 +56,28 @@ static CONTAINER: Keep = Fields(&[("name", Whole), ("securityContext", Whole), (
 
 static VOLUME: Keep = Fields(&[("name", Whole)]);
 
+fn is_annotation(name: &str) -> bool {
+    name.starts_with(ANNOTATION_PREFIX) || [ANNOTATION_MIRROR, DEFAULT_CONTAINER].contains(&name)
+}
+
+fn is_label(name: &str) -> bool {
+    name == LABEL_INJECT || LABELS_SERVICE.contains(&name)
+}
+
 /// Reads a pod, or whatever stands in its place.
 pub(super) fn pod<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Value, D::Error> {
     POD.deserialize(deserializer)
+}
+
+impl Keep {
+    /// What is kept of the field `name` of an object, if anything.
+    fn of(self, name: &str) -> Option<Self> {
+        match self {
+            Fields(known) => known.iter().find(|(known, _)| *known == name).map(|(_, keep)| *keep),
+            Named(is_known) => is_known(name).then_some(Whole),
+            Whole | Each(_) => None,
+        }
+    }
 }
 
 impl<'de> DeserializeSeed<'de> for Keep {
@@ -57,7 +86,7 @@ impl<'de> DeserializeSeed<'de> for Keep {
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
         match self {
             Whole => Value::deserialize(deserializer),
-            Fields(_) | Each(_) => deserializer.deserialize_any(self),
+            Named(_) | Fields(_) | Each(_) => deserializer.deserialize_any(self),
         }
     }
 }
@@ -106,12 +135,11 @@ impl<'de> Visitor<'de> for Keep {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<Value, A::Error> {
-        let known: &[(&str, Keep)] = if let Fields(known) = self { known } else { &[] };
         let mut fields = Map::new();
         while let Some(name) = object.next_key::<String>()? {
-            match known.iter().find(|(known, _)| *known == name) {
-                Some((_, keep)) => {
-                    fields.insert(name, object.next_value_seed(*keep)?);
+            match self.of(&name) {
+                Some(keep) => {
+                    fields.insert(name, object.next_value_seed(keep)?);
                 }
                 None => {
                     object.next_value::<IgnoredAny>()?;
