@@ -16,6 +16,8 @@ use crate::{config, oci};
 pub const REPOSITORY: &str = "localhost/weft";
 /// The platform that images are built for: the only one with a static C library everywhere (glibc's).
 const TARGET: &str = "x86_64-unknown-linux-gnu";
+/// Profile of what is published.
+pub const DIST: &str = "dist";
 /// A user without rights, for programs whose user id means nothing.
 const NOBODY: u32 = 65532;
 
@@ -26,8 +28,6 @@ pub struct Image {
     pub name: &'static str,
     /// The crate that it is built from.
     package: &'static str,
-    /// Features of that crate.
-    features: &'static [&'static str],
     /// Programs, each at `/<name>`. The only one of an image is its entrypoint.
     binaries: &'static [&'static str],
     /// User id that it runs as unless the pod says otherwise.
@@ -36,39 +36,24 @@ pub struct Image {
 
 /// All images.
 pub const IMAGES: [Image; 5] = [
-    Image {
-        name: "proxy",
-        package: "weft-proxy",
-        features: &[],
-        binaries: &["weft-proxy"],
-        user: names::PROXY_UID,
-    },
+    Image { name: "proxy", package: "weft-proxy", binaries: &["weft-proxy"], user: names::PROXY_UID },
     Image {
         name: "control-plane",
         package: "weft-control-plane",
-        features: &[],
         binaries: &["weft-control-plane"],
         user: NOBODY,
     },
     Image {
         name: "cni",
         package: "weft-cni",
-        features: &[],
         binaries: &["weft-cni"],
         // The folders that it writes to are root's.
         user: 0,
     },
-    Image {
-        name: "injector",
-        package: "weft-injector",
-        features: &[],
-        binaries: &["weft-injector"],
-        user: NOBODY,
-    },
+    Image { name: "injector", package: "weft-injector", binaries: &["weft-injector"], user: NOBODY },
     Image {
         name: "samples",
         package: "weft-samples",
-        features: &[],
         binaries: &["feelgood-api", "frontend", "caller"],
         user: NOBODY,
     },
@@ -101,17 +86,24 @@ impl Builder {
         Ok(Self { profile: profile.to_owned(), target, output })
     }
 
-    /// Compiles `image` and writes its archive, `<name>.tar`.
-    pub fn archive(&self, image: &Image) -> Result<Archive> {
-        self.compile(image)?;
+    /// Compiles `images` and writes an archive of each, `<name>.tar`, in the same order.
+    pub fn archives(&self, images: &[&Image]) -> Result<Vec<Archive>> {
+        // Crates that are compiled by one call have each other's features: that is quicker, but an image's bytes depend
+        // on what else was asked for. So those that are published have a call each.
+        let together = if self.profile == DIST { 1 } else { IMAGES.len() };
+        for images in images.chunks(together) {
+            self.compile(images)?;
+        }
+        images.iter().map(|image| self.archive(image)).collect()
+    }
+
+    fn archive(&self, image: &Image) -> Result<Archive> {
         let path = self.output.join(format!("{}.tar", image.name));
         let digest = image.write(&self.binaries(), &path)?;
         Ok(Archive { path, digest })
     }
 
-    /// One call of cargo for each image: together, their crates would be built with each other's features, and an
-    /// image's bytes would depend on what else was asked for.
-    fn compile(&self, image: &Image) -> Result<()> {
+    fn compile(&self, images: &[&Image]) -> Result<()> {
         let mut cargo = Command::new(env!("CARGO"));
         cargo.current_dir(root()).env("CARGO_ENCODED_RUSTFLAGS", rust_flags()?.join("\x1f"));
         // The compiler beside this cargo: one that is looked for by its name may be chosen anew for each dependency, by
@@ -119,16 +111,14 @@ impl Builder {
         cargo.env("RUSTC", Path::new(env!("CARGO")).with_file_name("rustc"));
         cargo.args(["build", "--locked", "--target", TARGET, "--profile", &self.profile]);
         cargo.arg("--target-dir").arg(&self.target);
-        cargo.args(["--package", image.package]);
-        for binary in image.binaries {
-            cargo.args(["--bin", binary]);
-        }
-        if !image.features.is_empty() {
-            cargo.args(["--features", &image.features.join(",")]);
+        for image in images {
+            cargo.args(["--package", image.package]);
+            cargo.args(image.binaries.iter().flat_map(|binary| ["--bin", binary]));
         }
         let status = cargo.status().context("cargo cannot be started")?;
         if !status.success() {
-            bail!("{} was not built: cargo says why above", image.package);
+            let packages: Vec<_> = images.iter().map(|image| image.package).collect();
+            bail!("{} cannot be built: cargo says why above", packages.join(", "));
         }
         Ok(())
     }

@@ -3,7 +3,7 @@
 use std::{env, fs, path::PathBuf, process::ExitCode};
 
 use anyhow::{Context, Result, bail};
-use weft_tests::images::{Builder, IMAGES, Image};
+use weft_tests::images::{Builder, DIST, IMAGES, Image};
 
 const USAGE: &str = "\
 usage: images [--profile dist|release|image-test|dev] [--out DIR] [NAME...]
@@ -11,7 +11,8 @@ usage: images [--profile dist|release|image-test|dev] [--out DIR] [NAME...]
 Builds the images of these names (default: all) from static programs, each as an OCI archive DIR/NAME.tar
 (default DIR: <target folder>/images).
 
---profile  dist (default) for publishing; image-test builds in a fraction of the time, for tests; release, dev";
+--profile  dist (default) for publishing: the same bytes from the same sources, whatever else is built;
+           image-test builds in a fraction of the time, for tests; release, dev";
 
 fn main() -> ExitCode {
     match run() {
@@ -24,7 +25,7 @@ fn main() -> ExitCode {
 }
 
 fn run() -> Result<()> {
-    let (mut profile, mut output, mut images) = ("dist".to_owned(), None, Vec::new());
+    let (mut profile, mut output, mut images) = (DIST.to_owned(), None, Vec::new());
     let mut arguments = env::args().skip(1);
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
@@ -42,8 +43,7 @@ fn run() -> Result<()> {
         images.extend(&IMAGES);
     }
     let builder = Builder::new(&profile, output)?;
-    for image in images {
-        let archive = builder.archive(image)?;
+    for (image, archive) in images.iter().zip(builder.archives(&images)?) {
         let path = archive.path.display();
         let bytes = fs::metadata(&archive.path).with_context(|| path.to_string())?.len();
         println!("{}  {:.1} MB  {}  {path}", image.reference(), bytes as f64 / 1e6, archive.digest);

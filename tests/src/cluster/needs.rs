@@ -63,9 +63,7 @@ pub(super) fn images(folder: &Folder) -> Result<()> {
     let archives = folder.built_images();
     let builder = Builder::new(PROFILE, Some(archives.clone()))?;
     write_pause(&folder.pause(), &archives.join("pause.tar"))?;
-    for image in &IMAGES {
-        builder.archive(image)?;
-    }
+    builder.archives(&IMAGES.each_ref())?;
     Ok(())
 }
 
