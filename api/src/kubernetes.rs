@@ -73,6 +73,12 @@ pub struct ServiceSpec {
 }
 
 impl ServiceSpec {
+    /// Whether it has no address of its own, so that its endpoints are called by theirs. One whose address nobody has
+    /// said, as in files, is called by its name.
+    pub fn is_headless(&self) -> bool {
+        [&self.cluster_ip].into_iter().chain(&self.cluster_ips).any(|text| text == "None")
+    }
+
     /// The virtual addresses; none for a headless service, and none that is not an address.
     pub fn addresses(&self) -> Vec<IpAddr> {
         let mut addresses: Vec<IpAddr> =

@@ -1,4 +1,5 @@
-//! `status` of a policy kind: what became of it, for each target (GEP-713, `PolicyStatus`).
+//! `status` of a policy kind: what became of it, for each target (GEP-713, `PolicyStatus`). That of routes is made of the
+//! same parts (Gateway API, `RouteStatus`).
 
 use serde::{Deserialize, Serialize};
 
@@ -6,6 +7,8 @@ use serde::{Deserialize, Serialize};
 pub const CONTROLLER: &str = "weft.dev/control-plane";
 /// Ancestors that a status holds at most (GEP-713).
 pub const ANCESTORS_MAX: usize = 16;
+/// Parents that the status of a route holds at most (`RouteStatus` of the Gateway API).
+pub const PARENTS_MAX: usize = 32;
 /// Bytes of a condition's message at most (`Condition` of meta/v1).
 pub const MESSAGE_BYTES_MAX: usize = 32 * 1024;
 
@@ -32,8 +35,8 @@ pub struct Ancestor {
     pub conditions: Vec<Condition>,
 }
 
-/// The object that a policy was attached to.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// The object that a policy, or a route, is attached to.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct AncestorRef {

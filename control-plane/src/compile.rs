@@ -25,7 +25,7 @@ use weft_xds::{
 };
 
 use crate::{
-    resolve::{self, PodView, Policies, Routes, ServiceView, WorkloadView},
+    resolve::{self, Attachment, PodView, Policies, Routes, ServiceView, WorkloadView},
     snapshot::{self, Entrance, Published, Snapshot},
     store::{Finding, ObjectName, Store},
 };
@@ -53,6 +53,8 @@ pub struct Compiled {
     pub snapshot: Arc<Snapshot>,
     /// What is wrong with the objects together.
     pub findings: Vec<Finding>,
+    /// By which of its `parentRefs` a route has a port.
+    pub attached: BTreeSet<Attachment>,
     /// How many services, workloads and pods had to be encoded anew.
     pub encoded: usize,
 }
@@ -144,7 +146,8 @@ impl Compiler {
             next.advance(generation, changed);
             self.snapshot = Arc::new(next);
         }
-        Compiled { snapshot: self.snapshot.clone(), findings: resolved.findings, encoded }
+        let resolve::Resolved { findings, attached, .. } = resolved;
+        Compiled { snapshot: self.snapshot.clone(), findings, attached, encoded }
     }
 
     fn compile_services(

@@ -24,7 +24,7 @@ pub struct Metrics {
     pub problems: IntGauge,
     /// Whole lists that were read from the API server, by kind: one of each at the start.
     pub lists: IntCounterVec,
-    /// Attempts to write the status of a policy, by result.
+    /// Attempts to write the status of a policy or a route, by result.
     pub status_writes: IntCounterVec,
     /// Whether this replica writes status.
     pub leads: IntGauge,

@@ -11,7 +11,7 @@ mod routes;
 mod select;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     net::{IpAddr, SocketAddr},
     sync::Arc,
 };
@@ -28,7 +28,7 @@ use weft_api::{
     workload::WorkloadSpec,
 };
 
-use crate::store::{Finding, ObjectKind, ObjectName, Store};
+use crate::store::{Finding, ObjectKey, ObjectKind, ObjectName, Store};
 
 use annotations::Annotations;
 use attach::Attached;
@@ -52,7 +52,12 @@ pub struct Resolved {
     pub workloads: BTreeMap<ObjectName, WorkloadView>,
     /// What is wrong with the objects together, in order.
     pub findings: Vec<Finding>,
+    /// By which of its `parentRefs` a route has a port.
+    pub attached: BTreeSet<Attachment>,
 }
+
+/// A route, and the index of a parent.
+pub type Attachment = (ObjectKey, usize);
 
 /// Everything that the resources of one service are made from, and nothing else: two equal views make the same
 /// resources.
@@ -112,6 +117,7 @@ pub fn resolve(store: &Store) -> Resolved {
     let pods = Pods::of(store, &mut findings);
     let slices = slices_by_service(store);
     let routes = AttachedRoutes::of(store);
+    let mut by_parent = BTreeSet::new();
     let mut services = BTreeMap::new();
     for (name, service) in &store.services {
         let slices = slices.get(name).cloned().unwrap_or_default();
@@ -121,7 +127,7 @@ pub fn resolve(store: &Store) -> Resolved {
         let ports = ports.map(|port| PortView {
             port: port.clone(),
             protocol: pods.protocol(service, port, &slices, opaque.as_ref()),
-            routes: routes.to_port(service, port, &attached, &mut findings),
+            routes: routes.to_port(service, port, &attached, &mut findings, &mut by_parent),
             policies: attached.to_port(name, port),
         });
         let view = ServiceView {
@@ -141,7 +147,7 @@ pub fn resolve(store: &Store) -> Resolved {
     });
     let workloads = workloads.collect();
     findings.sort();
-    Resolved { services, pods, workloads, findings }
+    Resolved { services, pods, workloads, findings, attached: by_parent }
 }
 
 fn slices_by_service(store: &Store) -> BTreeMap<ObjectName, Vec<Arc<Object<EndpointSlice>>>> {

@@ -284,6 +284,7 @@ impl ControlPlane {
 
     fn publish(&mut self) {
         let compiled = self.compiler.compile(self.source.store(), milliseconds(SystemTime::now()));
+        self.source.tell(&compiled.findings, &compiled.attached);
         let found = self.source.problems(&compiled.findings);
         self.metrics.problems.set(found.len().cast_signed() as i64);
         // Nothing that can panic runs under the lock.

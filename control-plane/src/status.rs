@@ -1,8 +1,10 @@
-//! What became of policies goes back onto them: `status`, for whoever wrote them (GEP-713).
+//! What became of policies and routes goes back onto them: `status`, for whoever wrote them (GEP-713, Gateway API).
 //!
 //! What is wanted is computed from what is in force, and written where the object says something else. So nothing is
 //! lost by a failed write, a restart or another replica: the difference stays until it is gone.
 
+mod fate;
+mod form;
 mod wanted;
 
 use std::{
@@ -17,35 +19,38 @@ use tokio::{
     sync::watch,
     time::{Instant, sleep_until},
 };
-use weft_api::status::Ancestor;
 use weft_kubernetes::{ApiServer, RequestError, api_server::Write};
 use weft_runtime::Shutdown;
 
 use crate::{metrics::Metrics, store::ObjectKey};
 
-pub use wanted::{Fate, Outcome, wanted};
+pub use fate::{Acceptance, Fate, Outcome, Resolution, Statement};
+pub use form::{Entry, Form, Held};
+pub use wanted::wanted;
 
 /// After a write that failed, everything is compared again after this long;
 const RETRY: Duration = Duration::from_secs(2);
 /// and in any case after this.
 const COMPARE: Duration = Duration::from_mins(5);
 
-/// A policy as the API server holds it, and what became of it.
+/// A policy or a route as the API server holds it, and what became of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report {
     /// Which one.
-    pub policy: ObjectKey,
+    pub object: ObjectKey,
     /// `metadata.resourceVersion`.
     pub version: String,
     /// `metadata.generation`.
     pub generation: i64,
-    /// What became of it, for each target.
+    /// What became of it, for each target or parent.
     pub fates: Vec<Fate>,
-    /// Its status.
-    pub held: Vec<Ancestor>,
+    /// How its status is written,
+    pub form: Form,
+    /// and what it says.
+    pub held: Held,
 }
 
-/// Reports on all policies.
+/// Reports on all policies and routes.
 pub type Reports = Arc<Vec<Report>>;
 
 /// Writes status for as long as this replica `leads`, until the process drains.
@@ -83,33 +88,33 @@ struct Writer {
     api: ApiServer,
     metrics: Metrics,
     /// What was written over which version: until the object comes back with it, it is not written again.
-    written: BTreeMap<ObjectKey, (String, Vec<Ancestor>)>,
+    written: BTreeMap<ObjectKey, (String, Vec<Entry>)>,
 }
 
 impl Writer {
     /// Writes what differs. Says whether all of it could be.
     async fn write_all(&mut self, reports: &[Report]) -> bool {
         let mut all = true;
-        self.written.retain(|key, _| reports.iter().any(|report| report.policy == *key));
+        self.written.retain(|key, _| reports.iter().any(|report| report.object == *key));
         for report in reports {
-            let Some(ancestors) = wanted(report, SystemTime::now()) else { continue };
-            let is_written = self.written.get(&report.policy).is_some_and(|(version, written)| {
-                *version == report.version && wanted::is_same(written, &ancestors)
+            let Some(entries) = wanted(report, SystemTime::now()) else { continue };
+            let is_written = self.written.get(&report.object).is_some_and(|(version, written)| {
+                *version == report.version && wanted::is_same(written, &entries)
             });
             if !is_written {
-                all &= self.write(report, ancestors).await;
+                all &= self.write(report, entries).await;
             }
         }
         all
     }
 
-    async fn write(&mut self, report: &Report, ancestors: Vec<Ancestor>) -> bool {
+    async fn write(&mut self, report: &Report, entries: Vec<Entry>) -> bool {
         // With the version, an API server refuses to write over what has not been seen here.
         let patch = json!({
             "metadata": { "resourceVersion": report.version },
-            "status": { "ancestors": ancestors },
+            "status": { report.form.list(): report.form.write(&entries, &report.held.others) },
         });
-        let result = self.api.send(Write::Merge, &path(&report.policy), &patch).await;
+        let result = self.api.send(Write::Merge, &path(&report.object), &patch).await;
         let label = match &result {
             Ok(_) => "written",
             // It has changed, or is gone. The watch tells.
@@ -120,18 +125,18 @@ impl Writer {
             }
         };
         self.metrics.status_writes.with_label_values(&[label]).inc();
-        self.written.insert(report.policy.clone(), (report.version.clone(), ancestors));
+        self.written.insert(report.object.clone(), (report.version.clone(), entries));
         label != "failed"
     }
 }
 
 fn log(report: &Report, error: &RequestError) {
-    tracing::warn!(policy = %report.policy, %error, "its status cannot be written: trying again");
+    tracing::warn!(object = %report.object, %error, "its status cannot be written: trying again");
 }
 
-/// Path of the status of a policy.
-fn path(policy: &ObjectKey) -> String {
-    let ObjectKey { kind, name } = policy;
-    let plural = kind.policy_resource().expect("reports are about policies alone");
+/// Path of the status of an object.
+fn path(object: &ObjectKey) -> String {
+    let ObjectKey { kind, name } = object;
+    let plural = kind.status_resource().expect("reports are about kinds with a status of ours alone");
     format!("/apis/{}/namespaces/{}/{plural}/{}/status", kind.api_version(), name.namespace, name.name)
 }

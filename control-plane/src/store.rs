@@ -344,9 +344,13 @@ impl ObjectKind {
         }
     }
 
-    /// A policy kind's name in the paths of an API server; `None` for what is no policy, and has no status of ours.
-    pub const fn policy_resource(self) -> Option<&'static str> {
+    /// Its name in the paths of an API server, where the kind has a status of ours: policies and routes.
+    pub const fn status_resource(self) -> Option<&'static str> {
         match self {
+            ObjectKind::HttpRoute => Some("httproutes"),
+            ObjectKind::GrpcRoute => Some("grpcroutes"),
+            ObjectKind::TlsRoute => Some("tlsroutes"),
+            ObjectKind::TcpRoute => Some("tcproutes"),
             ObjectKind::AuthorizationPolicy => Some("authorizationpolicies"),
             ObjectKind::CircuitBreakerPolicy => Some("circuitbreakerpolicies"),
             ObjectKind::FaultInjectionPolicy => Some("faultinjectionpolicies"),

@@ -12,9 +12,12 @@ mod stand_in;
 mod unheeded;
 mod validate;
 
-use std::path::Path;
+use std::{collections::BTreeSet, path::Path};
 
-use crate::store::{Finding, Store};
+use crate::{
+    resolve::Attachment,
+    store::{Finding, Store},
+};
 
 pub use directory::{Directory, OpenError};
 pub use kubernetes::Cluster;
@@ -51,7 +54,15 @@ impl Source {
         match self {
             // It looks for itself, since it can say on which line each of them stands.
             Self::Directory(directory) => directory.reading().problems().to_vec(),
-            Self::Cluster(cluster) => cluster.judge(findings),
+            Self::Cluster(cluster) => cluster.problems(findings),
+        }
+    }
+
+    /// Tells those who write into a cluster what became of the objects that are in force now: the `findings` about them,
+    /// and what is `attached`.
+    pub fn tell(&self, findings: &[Finding], attached: &BTreeSet<Attachment>) {
+        if let Self::Cluster(cluster) = self {
+            cluster.tell(findings, attached);
         }
     }
 }

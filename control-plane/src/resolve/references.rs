@@ -3,7 +3,9 @@
 use weft_api::{
     Object,
     gateway::{BackendRef, Filter, ParentRef, Route, RouteSpec, StreamRouteSpec},
-    kubernetes::{EndpointSlice, Exposure, LABEL_SERVICE_NAME, ObjectReference, ServicePort, Transport},
+    kubernetes::{
+        EndpointSlice, Exposure, LABEL_SERVICE_NAME, ObjectReference, ServicePort, ServiceSpec, Transport,
+    },
     object::Metadata,
     workload::WorkloadSpec,
 };
@@ -16,6 +18,19 @@ pub(super) fn is_producer(parent: &ParentRef, route: &Metadata) -> bool {
     parent.group.is_empty()
         && parent.kind == "Service"
         && parent.namespace.as_ref().is_none_or(|namespace| *namespace == route.namespace)
+}
+
+/// Why no route can be attached to `service`: what it is.
+fn unroutable(service: &ServiceSpec) -> Option<&'static str> {
+    if service.exposure == Exposure::ExternalName {
+        return Some("an ExternalName: nobody calls an address of its own");
+    }
+    service.is_headless().then_some("headless: its pods are called by their own addresses")
+}
+
+/// Whether routes can be attached to `service`.
+pub(super) fn is_routable(service: &ServiceSpec) -> bool {
+    unroutable(service).is_none()
 }
 
 /// Whether `parent` means `port`: by number, by name, or because it means all.
@@ -172,7 +187,12 @@ fn of_parent(store: &Store, route: &Metadata, parent: &ParentRef) -> Option<Flaw
     let Some(service) = store.services.get(&name) else {
         return Some(Flaw::dangling("name", no_service(&name)));
     };
-    if service.spec.ports.iter().any(|port| names_port(parent, port)) {
+    if let Some(what) = unroutable(&service.spec) {
+        let message = format!("names Service {name}, which is {what}");
+        return Some(Flaw::unsupported("name", message, "name a Service with a cluster IP"));
+    }
+    let mut ports = service.spec.ports.iter().filter(|port| port.protocol == Transport::Tcp);
+    if ports.any(|port| names_port(parent, port)) {
         return None;
     }
     Some(match (parent.port, &parent.section_name) {

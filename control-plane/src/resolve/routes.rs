@@ -3,15 +3,19 @@
 
 mod conflicts;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use weft_api::{
     Object,
-    gateway::{GrpcMatch, GrpcRouteSpec, HttpRouteSpec, Match, Route, RouteSpec, StreamRouteSpec},
+    gateway::{GrpcMatch, GrpcRouteSpec, HttpRouteSpec, Match, ParentRef, Route, RouteSpec, StreamRouteSpec},
     kubernetes::{ServicePort, ServiceSpec},
 };
 
 use super::{
+    Attachment,
     attach::{Attached, Policies},
     references,
 };
@@ -49,7 +53,7 @@ pub(super) struct AttachedRoutes {
 
 type ByService<R> = BTreeMap<ObjectName, Vec<Arc<Object<R>>>>;
 
-/// A route that is attached to a port, and the index of the parent by which it is.
+/// A route that names a port, and the index of the first parent by which it does.
 type AtPort<'a, R> = (&'a Arc<Object<R>>, usize);
 
 impl AttachedRoutes {
@@ -62,18 +66,19 @@ impl AttachedRoutes {
         }
     }
 
-    /// The routes of a port. `findings` hear of those that have lost it.
+    /// The routes of a port. `findings` hear of those that have lost it, `attached` of the others.
     pub(super) fn to_port(
         &self,
         service: &Object<ServiceSpec>,
         port: &ServicePort,
         policies: &Attached,
         findings: &mut Vec<Finding>,
+        attached: &mut BTreeSet<Attachment>,
     ) -> Routes {
-        let grpc = attached(&self.grpc, service, port);
-        let http = attached(&self.http, service, port);
-        let tls = attached(&self.tls, service, port);
-        let tcp = attached(&self.tcp, service, port);
+        let grpc = naming(&self.grpc, service, port);
+        let http = naming(&self.http, service, port);
+        let tls = naming(&self.tls, service, port);
+        let tcp = naming(&self.tcp, service, port);
         let by_rank = [
             conflicts::candidates(ObjectKind::GrpcRoute, &grpc),
             conflicts::candidates(ObjectKind::HttpRoute, &http),
@@ -82,22 +87,51 @@ impl AttachedRoutes {
         ];
         findings.extend(conflicts::of_kinds(&by_rank, service, port));
         if !grpc.is_empty() {
+            attached.extend(attachments(ObjectKind::GrpcRoute, &grpc, service, port));
             let view = |(route, _)| view(ObjectKind::GrpcRoute, route, policies);
             return Routes::Grpc(grpc.into_iter().map(view).collect());
         }
         if http.is_empty() {
             if !tls.is_empty() {
                 findings.extend(conflicts::of_hostnames(&tls, port));
+                attached.extend(attachments(ObjectKind::TlsRoute, &with_a_name(&tls), service, port));
                 return Routes::Tls(tls.into_iter().map(|(route, _)| Arc::clone(route)).collect());
             }
             if let Some((first, others)) = tcp.split_first() {
                 findings.extend(conflicts::of_juniors(first, others, service, port));
+                attached.extend(attachments(ObjectKind::TcpRoute, &[*first], service, port));
                 return Routes::Tcp(Arc::clone(first.0));
             }
         }
+        attached.extend(attachments(ObjectKind::HttpRoute, &http, service, port));
         let view = |(route, _)| view(ObjectKind::HttpRoute, route, policies);
         Routes::Http(http.into_iter().map(view).collect())
     }
+}
+
+/// All parents by which these routes have a port.
+fn attachments<R: Route>(
+    kind: ObjectKind,
+    routes: &[AtPort<'_, R>],
+    service: &Object<ServiceSpec>,
+    port: &ServicePort,
+) -> Vec<Attachment> {
+    let of_route = |(route, _): &AtPort<'_, R>| {
+        let key = references::about(kind, &route.metadata);
+        let naming = positions(route, service, port);
+        naming.map(|index| (key.clone(), index)).collect::<Vec<_>>()
+    };
+    routes.iter().flat_map(of_route).collect()
+}
+
+/// Those that are the first to have one of their names.
+fn with_a_name<'a>(routes: &[AtPort<'a, StreamRouteSpec>]) -> Vec<AtPort<'a, StreamRouteSpec>> {
+    let mut taken = BTreeSet::new();
+    let takes_one = |(route, _): &&AtPort<'a, StreamRouteSpec>| {
+        let names = route.spec.hostnames.iter();
+        names.filter(|name| taken.insert(name.as_str())).count() > 0
+    };
+    routes.iter().filter(takes_one).copied().collect()
 }
 
 fn by_service<R: Route>(table: &Table<R>) -> ByService<R> {
@@ -118,22 +152,31 @@ fn by_service<R: Route>(table: &Table<R>) -> ByService<R> {
     by_service
 }
 
-/// The routes of a port.
-fn attached<'a, R: Route>(
+/// The routes that name a port.
+fn naming<'a, R: Route>(
     routes: &'a ByService<R>,
     service: &Object<ServiceSpec>,
     port: &ServicePort,
 ) -> Vec<AtPort<'a, R>> {
     let routes = routes.get(&ObjectName::of(&service.metadata)).into_iter().flatten();
-    let by_parent = routes.filter_map(|route| {
-        let names_it = |parent: &_| {
-            references::is_producer(parent, &route.metadata)
-                && parent.name == service.metadata.name
-                && references::names_port(parent, port)
-        };
-        Some((route, route.spec.parents().iter().position(names_it)?))
-    });
-    by_parent.collect()
+    routes.filter_map(|route| Some((route, positions(route, service, port).next()?))).collect()
+}
+
+/// The places of those parents of a route that name a port.
+fn positions<R: Route>(
+    route: &Object<R>,
+    service: &Object<ServiceSpec>,
+    port: &ServicePort,
+) -> impl Iterator<Item = usize> {
+    let is_routable = references::is_routable(&service.spec);
+    let names_it = move |parent: &ParentRef| {
+        is_routable
+            && references::is_producer(parent, &route.metadata)
+            && parent.name == service.metadata.name
+            && references::names_port(parent, port)
+    };
+    let parents = route.spec.parents().iter().enumerate();
+    parents.filter(move |(_, parent)| names_it(parent)).map(|(index, _)| index)
 }
 
 fn view<M>(kind: ObjectKind, route: &Arc<Object<RouteSpec<M>>>, policies: &Attached) -> RouteView<M> {

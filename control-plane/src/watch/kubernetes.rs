@@ -1,5 +1,6 @@
 //! The objects of a cluster, as its API server holds them.
 
+mod fates;
 mod item;
 mod mirror;
 
@@ -16,6 +17,7 @@ use super::Problem;
 use crate::{
     bundles::Namespaces,
     metrics::Metrics,
+    resolve::Attachment,
     status::Reports,
     store::{Finding, ObjectKind, Store},
 };
@@ -99,7 +101,7 @@ impl Cluster {
         self.mirror.store()
     }
 
-    /// What became of policies.
+    /// What became of policies and routes.
     pub fn reports(&self) -> watch::Receiver<Reports> {
         self.reports.subscribe()
     }
@@ -126,11 +128,15 @@ impl Cluster {
         }
     }
 
-    /// Everything that is wrong, given what is wrong with the objects together; and tells those who write into the
-    /// cluster.
-    pub fn judge(&self, findings: &[Finding]) -> Vec<Problem> {
+    /// Everything that is wrong, given what is wrong with the objects together.
+    pub fn problems(&self, findings: &[Finding]) -> Vec<Problem> {
+        self.mirror.problems(findings)
+    }
+
+    /// Tells those who write into the cluster, given what is wrong with the objects together, and what is `attached`.
+    pub fn tell(&self, findings: &[Finding], attached: &BTreeSet<Attachment>) {
         self.reports.send_if_modified(|reports| {
-            let next = self.mirror.reports(findings);
+            let next = self.mirror.reports(findings, attached);
             let is_new = **reports != next;
             if is_new {
                 *reports = Arc::new(next);
@@ -146,7 +152,6 @@ impl Cluster {
             }
             is_new
         });
-        self.mirror.problems(findings)
     }
 
     fn apply(&mut self, kind: ObjectKind, change: Change<Item>) -> bool {

@@ -41,30 +41,34 @@ fn breaker(name: &str, targets: &[&str]) -> Value {
     })
 }
 
-/// What the status of a policy says for the current generation, by target: status and reason of `Accepted`, then of
-/// `ResolvedRefs`.
-fn said(place: &Place, policy: &str) -> Vec<(String, [String; 2], [String; 2])> {
-    let policy = place.get(policy);
-    let generation = &policy["metadata"]["generation"];
+/// What the status of an object says for its current generation, by target or parent: status and reason of `Accepted`,
+/// then of `ResolvedRefs`.
+fn said(place: &Place, object: &str) -> Vec<(String, [String; 2], [String; 2])> {
+    let object = place.get(object);
+    let generation = &object["metadata"]["generation"];
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    let of = |ancestor: &Value, kind: &str| {
-        let conditions = ancestor["conditions"].as_array().cloned().unwrap_or_default();
+    let of = |entry: &Value, kind: &str| {
+        let conditions = entry["conditions"].as_array().cloned().unwrap_or_default();
         let current = |it: &&Value| it["type"] == kind && it["observedGeneration"] == *generation;
         let found = conditions.iter().find(current).cloned().unwrap_or_default();
         [text(&found["status"]), text(&found["reason"])]
     };
-    let ancestors = policy["status"]["ancestors"].as_array().cloned().unwrap_or_default();
-    let ours = ancestors.iter().filter(|it| it["controllerName"] == "weft.dev/control-plane");
-    ours.map(|it| (text(&it["ancestorRef"]["name"]), of(it, "Accepted"), of(it, "ResolvedRefs"))).collect()
+    let lists = [("ancestors", "ancestorRef"), ("parents", "parentRef")];
+    let entries = lists.into_iter().flat_map(|(list, reference)| {
+        let entries = object["status"][list].as_array().cloned().unwrap_or_default();
+        entries.into_iter().map(move |entry| (text(&entry[reference]["name"]), entry))
+    });
+    let ours = entries.filter(|(_, entry)| entry["controllerName"] == "weft.dev/control-plane");
+    ours.map(|(name, entry)| (name, of(&entry, "Accepted"), of(&entry, "ResolvedRefs"))).collect()
 }
 
-/// Waits until the status of a policy says this, for each of its targets.
-fn until_said(place: &Place, policy: &str, expected: &[(&str, [&str; 2], [&str; 2])]) {
+/// Waits until the status of an object says this, for each of its targets or parents.
+fn until_said(place: &Place, object: &str, expected: &[(&str, [&str; 2], [&str; 2])]) {
     let own = |pair: &[&str; 2]| pair.map(str::to_owned);
     let expected: Vec<_> =
         expected.iter().map(|(name, one, other)| ((*name).to_owned(), own(one), own(other))).collect();
-    until(&format!("the status of {policy} says {expected:?}"), || {
-        (said(place, policy) == expected).then_some(())
+    until(&format!("the status of {object} says {expected:?}"), || {
+        (said(place, object) == expected).then_some(())
     });
 }
 
@@ -105,6 +109,60 @@ fn policies_say_what_became_of_them() {
     place.apply(&breaker("another", &["later"]).to_string());
     until_said(&place, "cbp/another", &[("later", CONFLICTED, RESOLVED)]);
     assert_eq!(before, version(), "what is the same was written again");
+}
+
+/// A route to `api` of all that calls these Services.
+fn route(parents: &[&str]) -> Value {
+    let parents: Vec<Value> =
+        parents.iter().map(|parent| json!({ "group": "", "kind": "Service", "name": parent })).collect();
+    json!({
+        "apiVersion": "gateway.networking.k8s.io/v1",
+        "kind": "HTTPRoute",
+        "metadata": { "name": "web" },
+        "spec": { "parentRefs": parents, "rules": [{ "backendRefs": [{ "name": "api", "port": 80 }] }] },
+    })
+}
+
+#[test]
+fn routes_say_what_became_of_them_beside_what_others_say() {
+    let Some(_turn) = crate::turn("control_plane::routes_say_what_became_of_them_beside_what_others_say")
+    else {
+        return;
+    };
+    let kind = Kind::define("HTTPRoute");
+    let place = Place::plain("weft-test-route-status");
+    place.apply(&SERVICE.replace("name: api", "name: shop"));
+    place.apply(&route(&["shop", "later"]).to_string());
+    let no_backend = ["False", "BackendNotFound"];
+    let no_parent = ["False", "NoMatchingParent"];
+    until_said(&place, "httproute/web", &[("shop", ACCEPTED, no_backend), ("later", no_parent, no_backend)]);
+
+    let theirs = json!({
+        "parentRef": { "name": "edge" },
+        "controllerName": "example.com/gateway",
+        "conditions": [],
+    });
+    let mut status = place.get("httproute/web")["status"].clone();
+    status["parents"].as_array_mut().expect("it was said").insert(0, theirs.clone());
+    let patch = json!({ "status": status }).to_string();
+    place.kubectl(&["patch", "httproute/web", "--subresource=status", "--type=merge", "-p", &patch]);
+    place.apply(SERVICE);
+    until_said(&place, "httproute/web", &[("shop", ACCEPTED, RESOLVED), ("later", no_parent, RESOLVED)]);
+    assert_eq!(place.get("httproute/web")["status"]["parents"][0], theirs);
+
+    // A parent that is named no more is spoken of no more.
+    place.apply(&route(&["shop"]).to_string());
+    until_said(&place, "httproute/web", &[("shop", ACCEPTED, RESOLVED)]);
+    let version = || place.get("httproute/web")["metadata"]["resourceVersion"].clone();
+    let before = version();
+    // Whatever is written besides, in the same order, comes after all that is wrong about this one.
+    let mut another = route(&["api"]);
+    another["metadata"]["name"] = json!("zeta");
+    place.apply(&another.to_string());
+    until_said(&place, "httproute/zeta", &[("api", ACCEPTED, RESOLVED)]);
+    assert_eq!(before, version(), "what is the same was written again");
+    assert_eq!(place.get("httproute/web")["status"]["parents"][0], theirs);
+    kind.remove();
 }
 
 #[test]

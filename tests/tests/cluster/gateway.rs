@@ -38,6 +38,7 @@ impl Kind {
                         "name": "v1",
                         "served": true,
                         "storage": true,
+                        "subresources": { "status": {} },
                         "schema": { "openAPIV3Schema": anything },
                     }],
                 },

@@ -2,8 +2,9 @@
 
 use serde_json::Value;
 use weft_api::{
+    gateway::ParentRef,
     policy::{TargetRef, WorkloadRef},
-    status::{AncestorRef, PolicyStatus},
+    status::AncestorRef,
 };
 
 use super::super::{
@@ -11,7 +12,10 @@ use super::super::{
     flaw::Flaw,
     unheeded,
 };
-use crate::store::{AnyObject, Finding, ObjectKey, ObjectKind, ObjectName};
+use crate::{
+    status::{Form, Held},
+    store::{AnyObject, Finding, ObjectKey, ObjectKind, ObjectName},
+};
 
 /// An object, or the lack of one.
 #[derive(Debug)]
@@ -29,23 +33,25 @@ pub(super) struct Note {
     pub(super) flaw: Option<Flaw>,
     /// What it says in vain.
     pub(super) unheeded: Vec<Finding>,
-    /// Of a policy: what its status is written by.
-    pub(super) policy: Option<Written>,
+    /// Of a policy or a route: what its status is written by.
+    pub(super) written: Option<Written>,
 }
 
-/// A policy as it is written, be it sound or not.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// A policy or a route as it is written, be it sound or not.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Written {
     pub(super) version: String,
     pub(super) generation: i64,
-    pub(super) targets: Vec<AncestorRef>,
-    pub(super) status: PolicyStatus,
+    /// Targets, or those parents that are Services, each with its place in the list.
+    pub(super) targets: Vec<(usize, AncestorRef)>,
+    pub(super) form: Form,
+    pub(super) held: Held,
 }
 
 impl Note {
     /// Whether there is nothing to be kept.
     pub(super) fn is_empty(&self) -> bool {
-        self.flaw.is_none() && self.unheeded.is_empty() && self.policy.is_none()
+        self.flaw.is_none() && self.unheeded.is_empty() && self.written.is_none()
     }
 }
 
@@ -54,7 +60,7 @@ impl Item {
     pub(super) fn read(kind: ObjectKind, mut object: Value) -> Self {
         let text = |field: &str| object["metadata"][field].as_str().unwrap_or_default();
         let key = ObjectKey { kind, name: ObjectName::new(text("namespace"), text("name")) };
-        let policy = kind.policy_resource().map(|_| Written::read(&key, &object));
+        let written = kind.status_resource().map(|_| Written::read(&key, &object));
         // Those in lists do not say so themselves.
         object["apiVersion"] = kind.api_version().into();
         object["kind"] = kind.name().into();
@@ -66,10 +72,10 @@ impl Item {
             Ok(located) => {
                 let unheeded = unheeded::check(&located).collect();
                 let Located { object, .. } = located;
-                Self { key, object: Ok(object), note: Note { flaw: None, unheeded, policy } }
+                Self { key, object: Ok(object), note: Note { flaw: None, unheeded, written } }
             }
             Err(Rejected { flaw, stand_in, .. }) => {
-                let note = Note { flaw: Some(*flaw), unheeded: Vec::new(), policy };
+                let note = Note { flaw: Some(*flaw), unheeded: Vec::new(), written };
                 Self { key, object: Err(stand_in.map(|located| located.object)), note }
             }
         }
@@ -79,19 +85,36 @@ impl Item {
 impl Written {
     fn read(key: &ObjectKey, object: &Value) -> Self {
         let metadata = &object["metadata"];
-        let targets = object["spec"]["targetRefs"].as_array().map_or(&[][..], Vec::as_slice);
-        let targets = targets.iter().filter_map(|target| match key.kind {
-            ObjectKind::AuthorizationPolicy | ObjectKind::RateLimitPolicy => selected(&key.name, target),
+        let (list, form) = match key.kind {
+            ObjectKind::HttpRoute | ObjectKind::GrpcRoute | ObjectKind::TlsRoute | ObjectKind::TcpRoute => {
+                ("parentRefs", Form::Parents)
+            }
+            _ => ("targetRefs", Form::Ancestors),
+        };
+        let targets = object["spec"][list].as_array().map_or(&[][..], Vec::as_slice);
+        let target = |target: &Value| match (form, key.kind) {
+            (Form::Parents, _) => parent(target),
+            (_, ObjectKind::AuthorizationPolicy | ObjectKind::RateLimitPolicy) => selected(&key.name, target),
             _ => named(&key.name, target),
-        });
+        };
+        let targets = targets.iter().map(target).enumerate();
         Self {
             version: metadata["resourceVersion"].as_str().unwrap_or_default().to_owned(),
             generation: metadata["generation"].as_i64().unwrap_or_default(),
-            targets: targets.collect(),
-            // One that cannot be read is written anew.
-            status: serde_json::from_value(object["status"].clone()).unwrap_or_default(),
+            targets: targets.filter_map(|(index, target)| Some((index, target?))).collect(),
+            form,
+            held: form.read(&object["status"]),
         }
     }
+}
+
+/// A parent, word for word, if it is a Service: what is attached to others is for others to say.
+fn parent(parent: &Value) -> Option<AncestorRef> {
+    let ParentRef { group, kind, namespace, name, section_name, port } =
+        serde_json::from_value(parent.clone()).ok()?;
+    let is_ours = group.is_empty() && kind == ObjectKind::Service.name();
+    let port = port.map(i32::from);
+    is_ours.then_some(AncestorRef { group, kind, namespace, name, section_name, port })
 }
 
 /// The object that a target names.

@@ -1,20 +1,19 @@
 //! What the API server holds, as far as it counts here: changes in, objects and what is wrong with them out. Pure.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    mem,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use weft_api::{names, object::Metadata};
 use weft_kubernetes::watch::Change;
 
 use super::{
     super::Problem,
-    item::{Item, Note, Written},
+    fates,
+    item::{Item, Note},
 };
 use crate::{
-    status::{Fate, Outcome, Report},
-    store::{Finding, ObjectKey, ObjectKind, Reason, Store},
+    resolve::Attachment,
+    status::Report,
+    store::{Finding, ObjectKey, ObjectKind, Store},
 };
 
 /// All objects, and what is known about them beside.
@@ -101,20 +100,25 @@ impl Mirror {
         problems
     }
 
-    /// What became of each policy, given what is wrong with the objects together.
-    pub(super) fn reports(&self, findings: &[Finding]) -> Vec<Report> {
-        let policies = self.notes.iter().filter_map(|(key, note)| Some((key, note, note.policy.as_ref()?)));
-        let mut reports: Vec<Report> = policies
-            .map(|(key, note, written)| Report {
-                policy: key.clone(),
+    /// What became of each policy and each route, given what is wrong with the objects together, and what is `attached`.
+    pub(super) fn reports(&self, findings: &[Finding], attached: &BTreeSet<Attachment>) -> Vec<Report> {
+        let mut by_object: BTreeMap<&ObjectKey, Vec<&Finding>> = BTreeMap::new();
+        for finding in findings {
+            by_object.entry(&finding.object).or_default().push(finding);
+        }
+        let written = self.notes.iter().filter_map(|(key, note)| Some((key, note, note.written.as_ref()?)));
+        let reports = written.map(|(key, note, written)| {
+            let findings = by_object.get(key).map_or(&[][..], Vec::as_slice);
+            Report {
+                object: key.clone(),
                 version: written.version.clone(),
                 generation: written.generation,
-                fates: fates(key, note, written, findings),
-                held: written.status.ancestors.clone(),
-            })
-            .collect();
-        reports.sort_by(|one, other| one.policy.cmp(&other.policy));
-        reports
+                fates: fates::of(key, note, written, findings, attached),
+                form: written.form,
+                held: written.held.clone(),
+            }
+        });
+        reports.collect()
     }
 
     /// Namespaces that ask for sidecars, or have pods that do.
@@ -127,60 +131,6 @@ impl Mirror {
         let of_pods = pods.map(|pod| pod.metadata.namespace.clone());
         namespaces.map(|namespace| namespace.metadata.name.clone()).chain(of_pods).collect()
     }
-}
-
-fn fates(key: &ObjectKey, note: &Note, written: &Written, findings: &[Finding]) -> Vec<Fate> {
-    let own: Vec<&Finding> = findings.iter().filter(|finding| finding.object == *key).collect();
-    let fate = |(index, target): (usize, &_)| {
-        let (outcome, message) = match &note.flaw {
-            Some(flaw) => {
-                let message = sentence(&flaw.field, &flaw.message, &flaw.hint);
-                let otherwise = match key.kind {
-                    ObjectKind::AuthorizationPolicy => "; if nothing was, nobody may enter",
-                    _ => "",
-                };
-                (Outcome::Invalid, format!("{message}; what was in force before stays{otherwise}"))
-            }
-            None => outcome(index, &own, &note.unheeded),
-        };
-        Fate { target: Clone::clone(target), outcome, message }
-    };
-    written.targets.iter().enumerate().map(fate).collect()
-}
-
-/// What became of a sound policy for the target at `index`.
-fn outcome(index: usize, findings: &[&Finding], unheeded: &[Finding]) -> (Outcome, String) {
-    let reference = format!("spec.targetRefs[{index}]");
-    let is_about_it = |finding: &&&Finding| {
-        finding.field.strip_prefix(&reference).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
-    };
-    let say = |finding: &Finding| sentence(&finding.field, &finding.message, &finding.hint);
-    let (in_vain, others): (Vec<&Finding>, Vec<&Finding>) =
-        findings.iter().partition(|finding| finding.reason == Reason::Unheeded);
-    if let Some(finding) = others.iter().find(is_about_it) {
-        let outcome = match finding.reason {
-            Reason::Conflicted => Outcome::Conflicted,
-            Reason::DanglingReference => Outcome::TargetNotFound,
-            _ => Outcome::Invalid,
-        };
-        return (outcome, say(finding));
-    }
-    let remarks: Vec<String> = unheeded.iter().chain(in_vain).map(say).collect();
-    let message = if remarks.is_empty() {
-        "in force".to_owned()
-    } else {
-        format!("in force, but {}", remarks.join("; "))
-    };
-    (Outcome::Accepted, message)
-}
-
-fn sentence(field: &str, message: &str, hint: &str) -> String {
-    let joint = if field.is_empty() { "" } else { " " };
-    let mut sentence = format!("{field}{joint}{message}");
-    if !hint.is_empty() {
-        sentence = mem::take(&mut sentence) + &format!(" ({hint})");
-    }
-    sentence
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::resolve::resolve;
+use crate::{resolve::resolve, status::Held};
 
 const BREAKERS: ObjectKind = ObjectKind::CircuitBreakerPolicy;
 
@@ -50,11 +50,17 @@ fn mirror(items: Vec<Item>) -> Mirror {
     mirror
 }
 
-fn outcomes(mirror: &Mirror) -> Vec<(String, Outcome)> {
-    let reports = mirror.reports(&resolve(mirror.store()).findings);
+fn reports(mirror: &Mirror) -> Vec<Report> {
+    let resolved = resolve(mirror.store());
+    mirror.reports(&resolved.findings, &resolved.attached)
+}
+
+/// Name and reason of `Accepted`, for each target of each object.
+fn outcomes(mirror: &Mirror) -> Vec<(String, &'static str)> {
+    let reports = reports(mirror);
     let fates = reports.iter().flat_map(|report| {
-        let name = &report.policy.name.name;
-        report.fates.iter().map(move |fate| (name.clone(), fate.outcome))
+        let name = &report.object.name.name;
+        report.fates.iter().map(move |fate| (name.clone(), fate.accepted.reason))
     });
     fates.collect()
 }
@@ -76,12 +82,12 @@ fn a_list_takes_out_of_force_what_it_leaves_out_and_nothing_of_other_kinds() {
     let mut mirror = mirror(vec![service("api"), service("cart"), breaker("one", "api"), broken]);
     assert!(mirror.apply(ObjectKind::Service, Change::Listed(vec![service("cart"), service("new")])));
     assert_eq!(mirror.store().names(ObjectKind::Service).len(), 2);
-    assert_eq!(mirror.reports(&[]).len(), 2);
+    assert_eq!(reports(&mirror).len(), 2);
     assert!(mirror.apply(BREAKERS, Change::Listed(vec![breaker("one", "api")])));
-    assert_eq!(mirror.reports(&[]).len(), 1, "one that never was in force is gone as well");
+    assert_eq!(reports(&mirror).len(), 1, "one that never was in force is gone as well");
     assert!(mirror.apply(BREAKERS, Change::Absent));
     assert!(!mirror.apply(BREAKERS, Change::Absent));
-    assert!(mirror.reports(&[]).is_empty());
+    assert!(reports(&mirror).is_empty());
 }
 
 #[test]
@@ -96,15 +102,15 @@ fn what_breaks_keeps_its_last_good_form_and_says_so() {
         "{problem}"
     );
     let found = outcomes(&mirror);
-    assert_eq!(found, [("one".to_owned(), Outcome::Invalid), ("two".to_owned(), Outcome::TargetNotFound)]);
-    let reports = mirror.reports(&[]);
-    let message = &reports[0].fates[0].message;
+    assert_eq!(found, [("one".to_owned(), "Invalid"), ("two".to_owned(), "TargetNotFound")]);
+    let reports = reports(&mirror);
+    let message = &reports[0].fates[0].accepted.message;
     assert!(message.contains("spec.limits.maxRequests") && message.ends_with("stays"), "{message}");
     assert_eq!((reports[0].version.as_str(), reports[0].generation), ("7", 2));
     // Mended.
     assert!(applied(&mut mirror, breaker("one", "api")));
     assert!(mirror.problems(&[]).is_empty());
-    assert_eq!(outcomes(&mirror)[0].1, Outcome::Accepted);
+    assert_eq!(outcomes(&mirror)[0].1, "Accepted");
 }
 
 #[test]
@@ -113,7 +119,7 @@ fn of_two_policies_for_one_target_the_older_is_accepted() {
     younger["metadata"]["creationTimestamp"] = json!("2026-01-02T00:00:00Z");
     let mirror = mirror(vec![service("api"), breaker("b", "api"), Item::read(BREAKERS, younger)]);
     let found = outcomes(&mirror);
-    assert_eq!(found, [("a".to_owned(), Outcome::Conflicted), ("b".to_owned(), Outcome::Accepted)]);
+    assert_eq!(found, [("a".to_owned(), "Conflicted"), ("b".to_owned(), "Accepted")]);
 }
 
 #[test]
@@ -124,8 +130,7 @@ fn each_target_has_a_fate_of_its_own() {
     let policy = item(BREAKERS, "one", &json!({ "targetRefs": targets }));
     let services = names.iter().filter(|name| !name.starts_with("none")).map(|name| service(name));
     let mirror = mirror(services.chain([policy]).collect());
-    let missing: Vec<_> =
-        outcomes(&mirror).iter().map(|(_, outcome)| *outcome != Outcome::Accepted).collect();
+    let missing: Vec<_> = outcomes(&mirror).iter().map(|(_, outcome)| *outcome != "Accepted").collect();
     let expected: Vec<_> = names.iter().map(|name| name.starts_with("none")).collect();
     assert_eq!(missing, expected, "the findings of target 10 are not those of target 1");
 }
@@ -137,10 +142,10 @@ fn a_status_of_somebody_else_is_kept_and_one_of_nonsense_written_anew() {
         "ancestorRef": { "kind": "Service", "name": "api" },
         "controllerName": "example.com/other",
     }] });
-    let held = |policy: Value| mirror(vec![Item::read(BREAKERS, policy)]).reports(&[])[0].held.clone();
-    assert_eq!(held(policy.clone())[0].controller_name, "example.com/other");
+    let held = |policy: Value| reports(&mirror(vec![Item::read(BREAKERS, policy)]))[0].held.clone();
+    assert_eq!(held(policy.clone()).others[0], policy["status"]["ancestors"][0]);
     policy["status"] = json!({ "ancestors": "?" });
-    assert!(held(policy).is_empty());
+    assert_eq!(held(policy), Held::default());
 }
 
 #[test]
@@ -192,17 +197,16 @@ fn what_selects_pods_is_told_for_its_namespace_whether_anybody_obeys_it() {
         authorization("in-vain", "bare", &json!({})),
         authorization("mistyped", "apl", &json!({})),
     ]);
-    let reports = mirror.reports(&resolve(mirror.store()).findings);
+    let reports = reports(&mirror);
     let fates: Vec<_> = reports.iter().flat_map(|report| &report.fates).collect();
     assert!(
         fates
             .iter()
             .all(|fate| (fate.target.kind.as_str(), fate.target.name.as_str()) == ("Namespace", "shop"))
     );
-    let told: Vec<_> = fates.iter().map(|fate| (fate.outcome, fate.message.as_str())).collect();
-    let [(Outcome::Accepted, "in force"), (Outcome::Accepted, bare), (Outcome::TargetNotFound, mistyped)] =
-        told[..]
-    else {
+    let told: Vec<_> =
+        fates.iter().map(|fate| (fate.accepted.reason, fate.accepted.message.as_str())).collect();
+    let [("Accepted", "in force"), ("Accepted", bare), ("TargetNotFound", mistyped)] = told[..] else {
         panic!("{told:?}")
     };
     assert!(bare.contains("Pod shop/bare, which has no sidecar"), "{bare}");
@@ -221,7 +225,7 @@ fn an_authorization_that_was_never_sound_lets_nobody_in_and_one_that_was_stays()
     };
     assert!(applied(&mut mirror, authorization("one", "api", &broken)));
     assert_eq!((guards(&mirror, "api"), guards(&mirror, "web")), (vec![0], vec![]));
-    assert_eq!(outcomes(&mirror), [("one".to_owned(), Outcome::Invalid)]);
+    assert_eq!(outcomes(&mirror), [("one".to_owned(), "Invalid")]);
 
     applied(&mut mirror, authorization("one", "api", &json!({ "rules": [{}, {}] })));
     applied(&mut mirror, authorization("one", "api", &broken));
