@@ -16,6 +16,8 @@ pub mod generator;
 pub mod backend;
 // Waiting for many sockets, by nanoseconds.
 pub mod poll;
+// One control plane and a thousand sidecars.
+pub mod fleet;
 // What a process has used of the machine.
 pub mod usage;
 // What one request passes of policy while all is well.
