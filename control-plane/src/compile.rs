@@ -25,7 +25,7 @@ use weft_xds::{
 };
 
 use crate::{
-    resolve::{self, Attachment, PodView, Policies, Routes, ServiceView, WorkloadView},
+    resolve::{self, Attachment, PodView, Policies, PortView, Routes, ServiceView, WorkloadView},
     snapshot::{self, Entrance, Published, Snapshot},
     store::{Finding, ObjectName, Store},
 };
@@ -62,6 +62,8 @@ pub struct Compiled {
 /// A resource before it has a version.
 struct Draft {
     kind: Kind,
+    /// As of what is published.
+    audience: Option<String>,
     name: String,
     aliases: Vec<String>,
     body: Bytes,
@@ -69,7 +71,11 @@ struct Draft {
 
 impl Draft {
     fn new(kind: Kind, name: String, message: &impl Message) -> Self {
-        Self { kind, name, aliases: Vec::new(), body: message.encode_to_vec().into() }
+        Self { kind, audience: None, name, aliases: Vec::new(), body: message.encode_to_vec().into() }
+    }
+
+    fn for_callers_of(self, namespace: &str) -> Self {
+        Self { audience: Some(namespace.to_owned()), ..self }
     }
 
     /// The resource, or `held` if that says the same: then its version stays.
@@ -78,7 +84,7 @@ impl Draft {
             && held.body == self.body
             && held.aliases == self.aliases
         {
-            return Published { kind: self.kind, resource: held.clone() };
+            return Published { kind: self.kind, audience: self.audience, resource: held.clone() };
         }
         // Who holds the same body under other aliases must be told all the same.
         let content: Vec<u8> = self
@@ -86,8 +92,8 @@ impl Draft {
             .iter()
             .fold(self.body.to_vec(), |content, alias| [&content, alias.as_bytes()].concat());
         let version = Version::of(generation, &content);
-        let Self { kind, name, aliases, body } = self;
-        Published { kind, resource: Arc::new(Resource { name, aliases, version, body }) }
+        let Self { kind, audience, name, aliases, body } = self;
+        Published { kind, audience, resource: Arc::new(Resource { name, aliases, version, body }) }
     }
 }
 
@@ -249,24 +255,32 @@ fn of_service<'a>(
     trust_domain: &'a TrustDomain,
 ) -> impl Iterator<Item = Draft> + 'a {
     view.ports.iter().flat_map(move |port| {
-        let number = port.port.port;
-        let target = snapshot::port_name(name, number);
-        let own = view.addresses.iter().filter(|address| address.port() == number);
-        let aliases = own.map(ToString::to_string).collect();
+        let target = snapshot::port_name(name, port.port.port);
         let policy = port.policies.circuit_breaker.as_ref().map(|policy| &policy.spec.settings);
-        let listener = snapshot::listener_name(name, number);
-        let listener = match &port.routes {
-            Routes::Http(_) | Routes::Grpc(_) => listener::draft(listener, aliases, &target, port.protocol),
-            Routes::Tls(routes) => listener::of_tls(listener, aliases, &target, routes),
-            Routes::Tcp(route) => listener::of_tcp(listener, aliases, &target, route),
-        };
-        [
-            listener,
-            routes::of_service(name, port),
+        let backend = [
             cluster::draft(target, port.protocol, policy),
             endpoints::of_service(name, view, port, trust_domain),
-        ]
+        ];
+        let consumers = port.consumers.iter().flat_map(move |(namespace, routes)| {
+            of_routes(name, view, port, routes).map(|draft| draft.for_callers_of(namespace))
+        });
+        of_routes(name, view, port, &port.routes).into_iter().chain(backend).chain(consumers)
     })
+}
+
+/// What callers of a port are told who go by `routes`.
+fn of_routes(name: &ObjectName, view: &ServiceView, port: &PortView, routes: &Routes) -> [Draft; 2] {
+    let number = port.port.port;
+    let target = snapshot::port_name(name, number);
+    let own = view.addresses.iter().filter(|address| address.port() == number);
+    let aliases = own.map(ToString::to_string).collect();
+    let listener = snapshot::listener_name(name, number);
+    let listener = match routes {
+        Routes::Http(_) | Routes::Grpc(_) => listener::draft(listener, aliases, &target, port.protocol),
+        Routes::Tls(routes) => listener::of_tls(listener, aliases, &target, routes),
+        Routes::Tcp(route) => listener::of_tcp(listener, aliases, &target, route),
+    };
+    [listener, routes::of_service(target, port, routes)]
 }
 
 /// What stands behind the addresses of a pod, for those who call it by them.
@@ -300,7 +314,9 @@ fn replace(
 ) {
     let before = table.get(name).cloned().unwrap_or_default();
     let held = |draft: &Draft| {
-        let same = |one: &&Published| one.kind == draft.kind && one.resource.name == draft.name;
+        let same = |one: &&Published| {
+            one.kind == draft.kind && one.audience == draft.audience && one.resource.name == draft.name
+        };
         before.iter().find(same).map(|published| &published.resource)
     };
     let after: Arc<[Published]> = drafts

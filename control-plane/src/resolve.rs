@@ -104,6 +104,8 @@ pub struct PortView {
     pub protocol: Protocol,
     /// Routes that are attached to it.
     pub routes: Routes,
+    /// Those that take their place for callers of other namespaces, which have them.
+    pub consumers: BTreeMap<String, Routes>,
     /// Policies that are attached to it.
     pub policies: Policies,
 }
@@ -124,11 +126,20 @@ pub fn resolve(store: &Store) -> Resolved {
         let annotations = Annotations::of(ObjectKind::Service, &service.metadata);
         let opaque = annotations.ports(names::ANNOTATION_OPAQUE_PORTS, &mut findings);
         let ports = service.spec.ports.iter().filter(|port| port.protocol == Transport::Tcp);
-        let ports = ports.map(|port| PortView {
-            port: port.clone(),
-            protocol: pods.protocol(service, port, &slices, opaque.as_ref()),
-            routes: routes.to_port(service, port, &attached, &mut findings, &mut by_parent),
-            policies: attached.to_port(name, port),
+        let namespaces = routes.namespaces(name);
+        let ports = ports.map(|port| {
+            let mut routes_of = |namespace: &str| {
+                routes.to_port(namespace, service, port, &attached, &mut findings, &mut by_parent)
+            };
+            let others = namespaces.iter().filter(|namespace| **namespace != name.namespace);
+            let consumers = others.map(|namespace| ((*namespace).to_owned(), routes_of(namespace)));
+            PortView {
+                consumers: consumers.filter(|(_, routes)| !routes.is_empty()).collect(),
+                routes: routes_of(&name.namespace),
+                port: port.clone(),
+                protocol: pods.protocol(service, port, &slices, opaque.as_ref()),
+                policies: attached.to_port(name, port),
+            }
         });
         let view = ServiceView {
             workloads: workloads_behind(store, &slices),

@@ -40,11 +40,13 @@ pub struct Snapshot {
     forgotten: u64,
 }
 
-/// A resource, and of which kind.
+/// A resource, of which kind, and for whom.
 #[derive(Clone, Debug)]
 pub struct Published {
     /// Kind.
     pub kind: Kind,
+    /// The only namespace whose subscribers are told. `None`: all that have no resource of this name for them alone.
+    pub audience: Option<String>,
     /// The resource.
     pub resource: Arc<Resource>,
 }
@@ -87,8 +89,8 @@ impl Snapshot {
         self.generation
     }
 
-    /// The resource of this name or alias, of those that are the same for every subscriber.
-    pub fn get(&self, kind: Kind, name: &str) -> Option<&Arc<Resource>> {
+    /// The resource of this name or alias, as subscribers of `namespace` see it.
+    pub fn get(&self, kind: Kind, name: &str, namespace: &str) -> Option<&Arc<Resource>> {
         if kind == Kind::Secret {
             return (name == names::RESOURCE_TRUST_BUNDLE).then_some(&self.trust_bundle);
         }
@@ -100,18 +102,23 @@ impl Snapshot {
             (Kind::Listener, Err(_)) => self.services.get(&service_of_listener(name)?),
             (_, Err(_)) => self.services.get(&service_of_port(name)?),
         };
-        let published = owned?.iter().filter(|published| published.kind == kind);
-        let bears = |resource: &&Arc<Resource>| {
+        let bears = |Published { resource, .. }: &Published| {
             resource.name == name || resource.aliases.iter().any(|alias| alias == name)
         };
-        published.map(|published| &published.resource).find(bears)
+        let for_them = |published: &&Published| {
+            published.kind == kind
+                && published.audience.as_ref().is_none_or(|audience| audience == namespace)
+                && bears(published)
+        };
+        let found = owned?.iter().filter(for_them).max_by_key(|published| published.audience.is_some());
+        found.map(|published| &published.resource)
     }
 
     /// The names of all resources of a kind that belong to services.
     pub fn names(&self, kind: Kind) -> impl Iterator<Item = &str> {
         let published = self.services.values().flat_map(|published| published.iter());
         published
-            .filter(move |published| published.kind == kind)
+            .filter(move |published| published.kind == kind && published.audience.is_none())
             .map(|published| published.resource.name.as_str())
     }
 

@@ -190,3 +190,52 @@ async fn whoever_comes_back_is_told_only_what_is_new_also_by_a_control_plane_tha
     assert_eq!(frontend.next().await, one(Kind::Secret, "identity"));
     running.stop().await;
 }
+
+const LATER_SERVICE: &str = "
+apiVersion: v1
+kind: Service
+metadata: {name: later}
+spec: {ports: [{port: 80}]}
+";
+
+const ROUTE_OF_CALLERS: &str = "
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {name: slow, namespace: shop}
+spec:
+  parentRefs: [{group: '', kind: Service, name: api, namespace: default}]
+  rules: [{timeouts: {request: 9s}, backendRefs: [{name: api, namespace: default, port: 80}]}]
+";
+
+#[tokio::test]
+async fn routes_of_callers_reach_the_proxies_of_their_namespace_alone() {
+    let machine = Machine::new();
+    let running = machine.start();
+    let mut insider = proxy(&machine, &running, "frontend").await;
+    let mut caller = Proxy::new();
+    let connection = machine.connect(running.xds, CONTROL_PLANE).await.unwrap();
+    caller.open(connection, Some(&machine.token_of("shop", "cart", "cart"))).await.unwrap();
+    let routes = |proxy: &Proxy| proxy.held[&(Kind::Routes, API.to_owned())].clone();
+    for proxy in [&mut insider, &mut caller] {
+        assert_eq!(proxy.ask(Kind::Routes, API).await, one(Kind::Routes, API));
+    }
+    assert_eq!(routes(&insider), routes(&caller));
+    let before = routes(&caller);
+    let later = "default/later:80";
+    assert_eq!(insider.ask(Kind::Routes, later).await, removed(Kind::Routes, later));
+
+    machine.write("route.yaml", ROUTE_OF_CALLERS);
+    assert_eq!(caller.next().await, one(Kind::Routes, API));
+    let own = routes(&caller);
+    assert_ne!(own, before);
+    // The next that the other one hears of is something else.
+    machine.write("later.yaml", LATER_SERVICE);
+    assert_eq!(insider.next().await, one(Kind::Routes, later));
+    assert_eq!(routes(&insider), before);
+
+    // Those beside the Service are older, and come back as news.
+    fs::remove_file(machine.path().join("objects/route.yaml")).unwrap();
+    assert_eq!(caller.next().await, one(Kind::Routes, API));
+    assert_eq!(routes(&caller), before);
+    running.stop().await;
+}

@@ -64,10 +64,9 @@ struct Faults<'a> {
     spec: &'a FaultInjection,
 }
 
-/// The routes of a service's port.
-pub(super) fn of_service(service: &ObjectName, port: &PortView) -> Draft {
-    let name = snapshot::port_name(service, port.port.port);
-    match &port.routes {
+/// The routes of a service's port, under `name`, for those who go by `routes`.
+pub(super) fn of_service(name: String, port: &PortView, routes: &Routes) -> Draft {
+    match routes {
         Routes::Http(views) if views.is_empty() => all_to_cluster(name, &port.policies),
         // Nobody asks for them: no request is looked for.
         Routes::Tls(_) | Routes::Tcp(_) => all_to_cluster(name, &port.policies),

@@ -28,7 +28,7 @@ fn compiler() -> Compiler {
 const KINDS: [Kind; 3] = [Kind::Cluster, Kind::Endpoints, Kind::Routes];
 
 fn resource(snapshot: &Snapshot, kind: Kind, name: &str) -> Arc<Resource> {
-    snapshot.get(kind, name).unwrap().clone()
+    snapshot.get(kind, name, "default").unwrap().clone()
 }
 
 #[test]
@@ -79,11 +79,11 @@ fn what_is_removed_leaves_with_all_its_names() {
     let mut compiler = compiler();
     let mut objects = store();
     let first = compiler.compile(&objects, 2000).snapshot;
-    assert!(first.get(Kind::Listener, "10.0.0.1:80").is_some());
+    assert!(first.get(Kind::Listener, "10.0.0.1:80", "default").is_some());
     objects.services.remove(&ObjectName::new("default", "api"));
     let second = compiler.compile(&objects, 3000).snapshot;
     for name in ["10.0.0.1:80", "api.default.svc.cluster.local:80"] {
-        assert!(second.get(Kind::Listener, name).is_none());
+        assert!(second.get(Kind::Listener, name, "default").is_none());
         assert!(second.changes_since(2000).unwrap().any(|change| change == (Kind::Listener, name)), "{name}");
     }
 }
@@ -98,8 +98,11 @@ fn a_new_address_is_a_new_version_and_the_old_one_leads_nowhere() {
     let name = "api.default.svc.cluster.local:80";
     let (before, after) = (resource(&first, Kind::Listener, name), resource(&second, Kind::Listener, name));
     assert!(!before.version.same_content(&after.version));
-    assert!(second.get(Kind::Listener, "10.0.0.1:80").is_none());
-    assert_eq!(second.get(Kind::Listener, "10.0.0.9:80").map(|found| &found.name), Some(&name.to_owned()));
+    assert!(second.get(Kind::Listener, "10.0.0.1:80", "default").is_none());
+    assert_eq!(
+        second.get(Kind::Listener, "10.0.0.9:80", "default").map(|found| &found.name),
+        Some(&name.to_owned())
+    );
     let changed: Vec<_> = second.changes_since(2000).unwrap().map(|(_, name)| name).collect();
     assert!(changed.contains(&"10.0.0.1:80") && changed.contains(&"10.0.0.9:80"), "{changed:?}");
 }
@@ -116,6 +119,47 @@ fn an_address_that_two_services_claim_belongs_to_one_of_them() {
             .clone()
     };
     assert_eq!((aliases("api"), aliases("web")), (vec!["10.0.0.1:80".to_owned()], vec![]));
-    let owner = compiled.snapshot.get(Kind::Listener, "10.0.0.1:80").unwrap();
+    let owner = compiled.snapshot.get(Kind::Listener, "10.0.0.1:80", "default").unwrap();
     assert_eq!(owner.name, "api.default.svc.cluster.local:80");
+}
+
+/// A route of callers in `shop` to the service `api`, whose requests may take so many seconds.
+fn route_of_callers(store: &mut Store, seconds: u32) {
+    let spec = format!(
+        "parentRefs: [{{group: '', kind: Service, name: api, namespace: default}}]\n\
+         rules: [{{timeouts: {{request: {seconds}s}}, backendRefs: [{{name: api, namespace: default, port: 80}}]}}]"
+    );
+    let spec = document::parse(&spec).unwrap()[0].decode().unwrap();
+    let metadata = weft_api::object::Metadata::named("shop", "slow");
+    store.apply(&AnyObject::HttpRoute(Arc::new(Object { metadata, spec })));
+}
+
+#[test]
+fn a_route_of_callers_is_theirs_alone_and_its_changes_touch_nobody_else() {
+    let (mut compiler, mut objects) = (compiler(), store());
+    let seen = |snapshot: &Snapshot, kind, namespace: &str| {
+        let name = match kind {
+            Kind::Listener => "api.default.svc.cluster.local:80",
+            _ => "default/api:80",
+        };
+        snapshot.get(kind, name, namespace).unwrap().clone()
+    };
+    let plain = compiler.compile(&objects, 2000).snapshot;
+    route_of_callers(&mut objects, 1);
+    let first = compiler.compile(&objects, 3000).snapshot;
+    route_of_callers(&mut objects, 2);
+    let second = compiler.compile(&objects, 4000).snapshot;
+    for kind in [Kind::Cluster, Kind::Endpoints, Kind::Routes, Kind::Listener] {
+        let untouched = seen(&plain, kind, "default");
+        assert!(Arc::ptr_eq(&seen(&first, kind, "default"), &untouched), "{kind:?}");
+        assert!(Arc::ptr_eq(&seen(&second, kind, "batch"), &untouched), "{kind:?}");
+    }
+    assert_ne!(seen(&first, Kind::Routes, "shop").body, seen(&plain, Kind::Routes, "shop").body);
+    assert_ne!(seen(&second, Kind::Routes, "shop").body, seen(&first, Kind::Routes, "shop").body);
+    // By the address it is the same.
+    let by_address = second.get(Kind::Listener, "10.0.0.1:80", "shop").unwrap();
+    assert!(Arc::ptr_eq(by_address, &seen(&second, Kind::Listener, "shop")));
+    let changes: Vec<_> = second.changes_since(3000).unwrap().collect();
+    assert_eq!(changes, [(Kind::Routes, "default/api:80"); 2], "that from before, and that from now on");
+    assert_eq!(second.names(Kind::Cluster).filter(|name| *name == "default/api:80").count(), 1);
 }

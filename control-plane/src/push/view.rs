@@ -105,7 +105,7 @@ impl Catalog for View {
                 let Workload { namespace, service_account, pod, .. } = self.workload()?;
                 self.snapshot.inbound(&ObjectName::new(namespace, pod), service_account).cloned()
             }
-            _ => self.snapshot.get(kind, name).cloned(),
+            _ => self.snapshot.get(kind, name, self.subscriber.namespace()).cloned(),
         }
     }
 

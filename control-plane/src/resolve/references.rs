@@ -13,11 +13,11 @@ use weft_api::{
 use super::flaw::Flaw;
 use crate::store::{Finding, ObjectKey, ObjectKind, ObjectName, Reason, Store};
 
-/// Whether `parent` is a Service in the route's own namespace: the only parents that are supported.
-pub(super) fn is_producer(parent: &ParentRef, route: &Metadata) -> bool {
-    parent.group.is_empty()
-        && parent.kind == "Service"
-        && parent.namespace.as_ref().is_none_or(|namespace| *namespace == route.namespace)
+/// The Service that is a parent of a route; `None` if it is something else, which is not supported.
+pub(super) fn service_of(parent: &ParentRef, route: &Metadata) -> Option<ObjectName> {
+    let namespace = parent.namespace.as_ref().unwrap_or(&route.namespace);
+    let is_service = parent.group.is_empty() && parent.kind == ObjectKind::Service.name();
+    is_service.then(|| ObjectName::new(namespace, &parent.name))
 }
 
 /// Why no route can be attached to `service`: what it is.
@@ -170,20 +170,11 @@ fn of_workload(store: &Store, workload: &Object<WorkloadSpec>, findings: &mut Ve
 }
 
 fn of_parent(store: &Store, route: &Metadata, parent: &ParentRef) -> Option<Flaw> {
-    if !parent.group.is_empty() || parent.kind != "Service" {
+    let Some(name) = service_of(parent, route) else {
         let message =
             format!("is {} of group `{}`; only Services are supported yet", parent.kind, parent.group);
         return Some(Flaw::unsupported("kind", message, "write `group: \"\"` and `kind: Service`"));
-    }
-    if !is_producer(parent, route) {
-        let message = "is not the route's own; routes of the client's side are not supported yet".to_owned();
-        return Some(Flaw::unsupported(
-            "namespace",
-            message,
-            "put the route into the namespace of the Service",
-        ));
-    }
-    let name = ObjectName::new(&route.namespace, &parent.name);
+    };
     let Some(service) = store.services.get(&name) else {
         return Some(Flaw::dangling("name", no_service(&name)));
     };

@@ -1,5 +1,6 @@
 //! Which routes are attached to a port of a service. Those of one kind only: the more a kind knows of what it routes, the
-//! sooner it wins (GEP-1426).
+//! sooner it wins (GEP-1426). A namespace may have routes of its own to a service elsewhere: for its callers they take the
+//! place of those beside the service.
 
 mod conflicts;
 
@@ -34,6 +35,13 @@ pub enum Routes {
     Tcp(Arc<Object<StreamRouteSpec>>),
 }
 
+impl Routes {
+    /// Whether nothing is attached.
+    pub fn is_empty(&self) -> bool {
+        matches!(self, Self::Http(routes) if routes.is_empty())
+    }
+}
+
 /// A route, and what applies to its rules.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RouteView<M> {
@@ -51,7 +59,8 @@ pub(super) struct AttachedRoutes {
     tcp: ByService<StreamRouteSpec>,
 }
 
-type ByService<R> = BTreeMap<ObjectName, Vec<Arc<Object<R>>>>;
+/// By service and namespace of the routes.
+type ByService<R> = BTreeMap<(ObjectName, String), Vec<Arc<Object<R>>>>;
 
 /// A route that names a port, and the index of the first parent by which it does.
 type AtPort<'a, R> = (&'a Arc<Object<R>>, usize);
@@ -66,19 +75,26 @@ impl AttachedRoutes {
         }
     }
 
-    /// The routes of a port. `findings` hear of those that have lost it, `attached` of the others.
+    /// The namespaces of routes to a service.
+    pub(super) fn namespaces(&self, service: &ObjectName) -> BTreeSet<&str> {
+        let all = namespaces_of(&self.grpc, service).chain(namespaces_of(&self.http, service));
+        all.chain(namespaces_of(&self.tls, service)).chain(namespaces_of(&self.tcp, service)).collect()
+    }
+
+    /// The routes in `namespace` of a port. `findings` hear of those that have lost it, `attached` of the others.
     pub(super) fn to_port(
         &self,
+        namespace: &str,
         service: &Object<ServiceSpec>,
         port: &ServicePort,
         policies: &Attached,
         findings: &mut Vec<Finding>,
         attached: &mut BTreeSet<Attachment>,
     ) -> Routes {
-        let grpc = naming(&self.grpc, service, port);
-        let http = naming(&self.http, service, port);
-        let tls = naming(&self.tls, service, port);
-        let tcp = naming(&self.tcp, service, port);
+        let grpc = naming(&self.grpc, namespace, service, port);
+        let http = naming(&self.http, namespace, service, port);
+        let tls = naming(&self.tls, namespace, service, port);
+        let tcp = naming(&self.tcp, namespace, service, port);
         let by_rank = [
             conflicts::candidates(ObjectKind::GrpcRoute, &grpc),
             conflicts::candidates(ObjectKind::HttpRoute, &http),
@@ -138,9 +154,8 @@ fn by_service<R: Route>(table: &Table<R>) -> ByService<R> {
     let mut by_service = ByService::new();
     for route in table.values() {
         let parents = route.spec.parents().iter();
-        for parent in parents.filter(|parent| references::is_producer(parent, &route.metadata)) {
-            let name = ObjectName::new(&route.metadata.namespace, &parent.name);
-            let routes = by_service.entry(name).or_default();
+        for service in parents.filter_map(|parent| references::service_of(parent, &route.metadata)) {
+            let routes = by_service.entry((service, route.metadata.namespace.clone())).or_default();
             if routes.last().is_none_or(|last| !Arc::ptr_eq(last, route)) {
                 routes.push(Arc::clone(route));
             }
@@ -152,13 +167,24 @@ fn by_service<R: Route>(table: &Table<R>) -> ByService<R> {
     by_service
 }
 
+fn namespaces_of<'a, R>(
+    routes: &'a ByService<R>,
+    service: &ObjectName,
+) -> impl Iterator<Item = &'a str> + use<'a, R> {
+    let service = service.clone();
+    let from = routes.range((service.clone(), String::new())..);
+    from.take_while(move |((name, _), _)| *name == service).map(|((_, namespace), _)| namespace.as_str())
+}
+
 /// The routes that name a port.
 fn naming<'a, R: Route>(
     routes: &'a ByService<R>,
+    namespace: &str,
     service: &Object<ServiceSpec>,
     port: &ServicePort,
 ) -> Vec<AtPort<'a, R>> {
-    let routes = routes.get(&ObjectName::of(&service.metadata)).into_iter().flatten();
+    let name = (ObjectName::of(&service.metadata), namespace.to_owned());
+    let routes = routes.get(&name).into_iter().flatten();
     routes.filter_map(|route| Some((route, positions(route, service, port).next()?))).collect()
 }
 
@@ -168,11 +194,10 @@ fn positions<R: Route>(
     service: &Object<ServiceSpec>,
     port: &ServicePort,
 ) -> impl Iterator<Item = usize> {
-    let is_routable = references::is_routable(&service.spec);
+    let name = references::is_routable(&service.spec).then(|| ObjectName::of(&service.metadata));
     let names_it = move |parent: &ParentRef| {
-        is_routable
-            && references::is_producer(parent, &route.metadata)
-            && parent.name == service.metadata.name
+        name.is_some()
+            && references::service_of(parent, &route.metadata) == name
             && references::names_port(parent, port)
     };
     let parents = route.spec.parents().iter().enumerate();

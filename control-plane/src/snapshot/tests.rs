@@ -34,8 +34,8 @@ fn names_that_are_no_names_lead_nowhere() {
     let snapshot = empty();
     for name in ["", ":", "/", "a/b", "a.b:80", ".svc.cluster.local:80", "1.2.3.4:80", "trust-bundle"] {
         for kind in [Kind::Cluster, Kind::Endpoints, Kind::Listener, Kind::Routes] {
-            assert!(snapshot.get(kind, name).is_none(), "{name}");
+            assert!(snapshot.get(kind, name, "default").is_none(), "{name}");
         }
     }
-    assert!(snapshot.get(Kind::Secret, "trust-bundle").is_some());
+    assert!(snapshot.get(Kind::Secret, "trust-bundle", "default").is_some());
 }

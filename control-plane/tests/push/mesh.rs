@@ -126,8 +126,12 @@ impl Machine {
     }
 
     pub fn token(&self, workload: &str, service_account: &str) -> String {
+        self.token_of("default", workload, service_account)
+    }
+
+    pub fn token_of(&self, namespace: &str, workload: &str, service_account: &str) -> String {
         let workload = Workload {
-            namespace: "default".to_owned(),
+            namespace: namespace.to_owned(),
             service_account: service_account.to_owned(),
             pod: workload.to_owned(),
             pod_uid: "1".to_owned(),

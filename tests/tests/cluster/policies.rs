@@ -1,6 +1,7 @@
 //! Policies and routes from the API server to the sidecars that go by them, and away again.
 
 use crate::{
+    cluster,
     gateway::Kind,
     peers,
     place::{Place, until},
@@ -91,6 +92,43 @@ fn what_is_applied_is_in_force_until_it_is_deleted() {
         place.try_apply(object, &["delete", "-f", "-"]).unwrap_or_else(|error| panic!("{error}"));
     }
     routes.remove();
+}
+
+/// A route of those who call from another namespace.
+const OF_CALLERS: &str = "
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {name: theirs, namespace: weft-test-callers-users}
+spec:
+  parentRefs: [{group: '', kind: Service, name: api, namespace: weft-test-callers, port: 80}]
+  rules:
+    - filters: [{type: RequestRedirect, requestRedirect: {hostname: elsewhere.example}}]
+";
+
+#[test]
+fn a_route_of_callers_is_for_their_namespace_alone() {
+    const REQUESTS: u64 = 10;
+    let Some(_turn) = crate::turn("policies::a_route_of_callers_is_for_their_namespace_alone") else {
+        return;
+    };
+    let routes = Kind::define("HTTPRoute");
+    let place = Place::meshed("weft-test-callers");
+    place.serve_api(1);
+    place.settled(&["deployment/api"]);
+    let theirs = Users::meshed("weft-test-callers-users");
+    let others = Users::meshed("weft-test-callers-others");
+    let answered = |users: &Users, status: u16| {
+        let account = users.call("http://api.weft-test-callers/goodvibes", 100, REQUESTS, "message");
+        (account.total.answered(status) == REQUESTS).then_some(())
+    };
+    for users in [&theirs, &others] {
+        until("the API answers", || answered(users, 200));
+    }
+    cluster().apply(OF_CALLERS).unwrap_or_else(|error| panic!("{error:#}"));
+    until("their calls are redirected", || answered(&theirs, 302));
+    assert!(answered(&others, 200).is_some(), "those of others go on");
+    routes.remove();
+    until("their calls are answered again", || answered(&theirs, 200));
 }
 
 #[test]

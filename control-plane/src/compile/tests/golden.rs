@@ -28,7 +28,9 @@ use crate::watch;
 #[test]
 fn what_people_write_becomes_what_proxies_are_told() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
-    for name in ["service", "routes", "filters", "grpc", "streams", "policies", "pods", "entering"] {
+    for name in
+        ["service", "routes", "filters", "grpc", "streams", "consumers", "policies", "pods", "entering"]
+    {
         let store = watch::check(&folder.join(format!("{name}.yaml"))).unwrap();
         let text = render(&compiler().compile(&store, 2000).snapshot);
         let golden = folder.join(format!("{name}.txt"));
@@ -48,6 +50,9 @@ fn render(snapshot: &Snapshot) -> String {
     for published in snapshot.services.values().chain(snapshot.pods.values()).flat_map(|all| all.iter()) {
         let Resource { name, aliases, body, .. } = published.resource.as_ref();
         let _ = writeln!(text, "{:?} {name} {}", published.kind, aliases.join(" "));
+        if let Some(namespace) = &published.audience {
+            let _ = writeln!(text, "  for callers of {namespace}");
+        }
         let body = body.as_ref();
         match published.kind {
             Kind::Listener => listener(&mut text, &Listener::decode(body).unwrap()),

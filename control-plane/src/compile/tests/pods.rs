@@ -77,7 +77,7 @@ fn a_change_of_a_pod_touches_what_depends_on_it_and_nothing_else() {
         "it is not led through the sidecar: {names:?}"
     );
     assert!(!names.iter().any(|(_, name)| theirs(name)), "{names:?}");
-    assert!(skipped.snapshot.get(Kind::Listener, "10.1.0.1:8080").is_none());
+    assert!(skipped.snapshot.get(Kind::Listener, "10.1.0.1:8080", "default").is_none());
 }
 
 #[test]
@@ -85,17 +85,17 @@ fn a_pod_that_ends_takes_its_address_along_and_another_may_have_it() {
     let (mut compiler, mut objects) = (compiler(), mesh());
     let first = compiler.compile(&objects, 2000).snapshot;
     let name = ObjectName::new("default", "api-1");
-    assert!(first.get(Kind::Endpoints, "10.1.0.1:8080").is_some());
-    assert!(first.get(Kind::Endpoints, "10.1.0.1:9999").is_none(), "nobody offers that port");
+    assert!(first.get(Kind::Endpoints, "10.1.0.1:8080", "default").is_some());
+    assert!(first.get(Kind::Endpoints, "10.1.0.1:9999", "default").is_none(), "nobody offers that port");
     let ended = Arc::make_mut(objects.pods.get_mut(&name).unwrap());
     ended.spec.status.phase = weft_api::kubernetes::Phase::Failed;
     let second = compiler.compile(&objects, 3000).snapshot;
-    assert!(second.get(Kind::Endpoints, "10.1.0.1:8080").is_none());
+    assert!(second.get(Kind::Endpoints, "10.1.0.1:8080", "default").is_none());
     assert!(second.inbound(&name, "api-1").is_none());
     pod(&mut objects, "api-2", "10.1.0.1", "");
     let third = compiler.compile(&objects, 4000).snapshot;
-    let before = first.get(Kind::Endpoints, "10.1.0.1:8080").unwrap();
-    let after = third.get(Kind::Endpoints, "10.1.0.1:8080").unwrap();
+    let before = first.get(Kind::Endpoints, "10.1.0.1:8080", "default").unwrap();
+    let after = third.get(Kind::Endpoints, "10.1.0.1:8080", "default").unwrap();
     assert!(!before.version.same_content(&after.version), "another identity answers there");
 }
 

@@ -170,8 +170,8 @@ fn every_kind_of_mistake_names_line_field_and_reason() {
         (
             route("parentRefs:\n  - {group: \"\", kind: Service, name: api, namespace: other}"),
             11,
-            "spec.parentRefs[0].namespace",
-            Reason::NotSupported,
+            "spec.parentRefs[0].name",
+            Reason::DanglingReference,
         ),
         (
             route("parentRefs:\n  - {group: \"\", kind: Service, name: api, port: 81}"),

@@ -200,3 +200,31 @@ fn of_bytes_the_elder_has_the_port_and_of_names_the_elder_each() {
     assert_eq!(said(&bytes, "a"), [("Accepted", "ResolvedRefs")]);
     assert_eq!(said(&bytes, "b"), [("Conflicted", "ResolvedRefs")]);
 }
+
+#[test]
+fn routes_of_callers_are_in_force_beside_those_of_the_service_and_conflict_with_their_own_alone() {
+    let elsewhere = |kind: ObjectKind, namespace: &str, name: &str, parent: &str| {
+        let parents = json!([{ "group": "", "kind": "Service", "namespace": "shop", "name": parent }]);
+        let mut object = object(name, &json!({ "parentRefs": parents, "rules": [{ "backendRefs": [] }] }));
+        object["metadata"]["namespace"] = namespace.into();
+        Item::read(kind, object)
+    };
+    let mirror = mirror(vec![
+        service("api"),
+        route(ObjectKind::GrpcRoute, "own", &[parent("api", &json!({}))], &to_api()),
+        elsewhere(HTTP, "users", "theirs", "api"),
+        elsewhere(ObjectKind::GrpcRoute, "batch", "calls", "api"),
+        elsewhere(HTTP, "batch", "loser", "api"),
+        elsewhere(HTTP, "batch", "astray", "none"),
+    ]);
+    for (name, reason) in [
+        ("own", "Accepted"),
+        ("theirs", "Accepted"),
+        ("calls", "Accepted"),
+        ("loser", "Conflicted"),
+        ("astray", "NoMatchingParent"),
+    ] {
+        assert_eq!(said(&mirror, name)[0].0, reason, "{name}");
+    }
+    assert_eq!(report(&mirror, "theirs").fates[0].target.namespace.as_deref(), Some("shop"));
+}
