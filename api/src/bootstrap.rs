@@ -4,7 +4,7 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Duration, names, telemetry::Tracing};
+use crate::{Bytes, Duration, names, telemetry::Tracing};
 
 /// Everything a proxy must know before it can ask the control plane for the rest. JSON or YAML.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -32,6 +32,10 @@ pub struct Bootstrap {
     /// Single-threaded runtimes that carry requests. Default: one per available processor.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub workers: Option<usize>,
+    /// Memory that the process may have, such as `64Mi`: near to it, it refuses what is new. Default: the limit of its
+    /// control group, where it is alone in one that has a limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_limit: Option<Bytes>,
     /// HTTP between this sidecar and others. Default: HTTP/2, one connection for all requests of a worker.
     #[serde(default)]
     pub mesh_http: MeshHttp,

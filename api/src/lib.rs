@@ -36,10 +36,12 @@ pub mod path;
 pub mod cidr;
 pub mod violation;
 // What all of them share.
+pub mod bytes;
 pub mod duration;
 pub mod object;
 pub mod names;
 pub mod ports;
 
+pub use bytes::Bytes;
 pub use duration::Duration;
 pub use object::Object;

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Object, bootstrap::AccessLog, telemetry::Tracing, violation::Violation};
+use crate::{Bytes, Object, bootstrap::AccessLog, telemetry::Tracing, violation::Violation};
 
 /// `spec` of a `Workload`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -24,6 +24,9 @@ pub struct WorkloadSpec {
     /// What the sidecar's access log holds.
     #[serde(default)]
     pub access_log: AccessLog,
+    /// Memory that the sidecar may have, such as `64Mi`: near to it, it refuses what is new. Absent: as much as it needs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_limit: Option<Bytes>,
     /// Whom the sidecar tells of requests, as spans of traces. Absent: nobody.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tracing: Option<Tracing>,

@@ -175,6 +175,8 @@ fn bootstrap(settings: &Settings, installation: &Installation) -> String {
             ..Transparent::default()
         }),
         workers: Some(settings.workers),
+        // The kubelet gives the container a control group of its own, with the limit of its resources.
+        memory_limit: None,
         mesh_http: MeshHttp::default(),
         access_log: installation.proxy.access_log,
         tracing: installation.proxy.tracing.clone(),

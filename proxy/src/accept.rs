@@ -1,8 +1,16 @@
 //! Connections in: the listeners of one worker, a task for each connection, and how all of that ends.
 
-use std::{cell::Cell, io, net::SocketAddr, rc::Rc, sync::Arc, time::Duration};
+use std::{
+    cell::Cell,
+    io,
+    net::SocketAddr,
+    rc::Rc,
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::Duration,
+};
 
-use http::{Request, Response};
+use futures_util::FutureExt;
+use http::{HeaderValue, Request, Response, StatusCode, header::CONNECTION};
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
 use rustls::ServerConfig;
@@ -11,7 +19,10 @@ use tokio::{
     sync::Semaphore,
     time::{Instant, sleep},
 };
-use weft_runtime::{Shutdown, Tasks};
+use weft_runtime::{
+    Shutdown, Tasks,
+    spare::{Spare, is_out_of_descriptors},
+};
 
 use crate::{
     connection::Connection,
@@ -26,6 +37,7 @@ use crate::{
     },
     inbound::{self, Caller, Entrance},
     outbound,
+    overload::Pressure,
     redirect::original_destination,
     tcp,
     telemetry::Direction,
@@ -40,6 +52,8 @@ pub const WITHDRAWAL: Duration = Duration::from_secs(1);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// What the application still asks of others after the last request to it has ended has at least so much time.
 pub const LAST_WORDS: Duration = Duration::from_secs(2);
+/// Why a connection is not taken.
+const NO_DESCRIPTOR: &str = "the sidecar has no file descriptor left for it";
 /// To whoever speaks TLS to a listener for HTTP.
 const TLS_REFUSED: &str = "this listener takes HTTP, and the mesh adds TLS by itself: call it with http://";
 
@@ -121,6 +135,8 @@ impl Acceptor {
             sleep(self.withdrawal).await;
         };
         let mut withdrawn = std::pin::pin!(withdrawn);
+        let mut spare = Spare::default();
+        spare.hold(&listener);
         loop {
             let accepting = async {
                 // Never closed: whoever could close it lives in this process only.
@@ -141,12 +157,35 @@ impl Acceptor {
                         drop(permit);
                     });
                 }
+                // That connection, and not this listener.
+                Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+                Err(error) if is_out_of_descriptors(&error) && self.turn_away(&listener, &mut spare) => {}
                 Err(error) => {
                     tracing::warn!(%error, "cannot accept a connection; trying again");
                     sleep(ACCEPT_PAUSE).await;
                 }
             }
+            spare.hold(&listener);
         }
+    }
+
+    /// Ends the connection that waits, by the descriptor that was held back: without an answer it would wait for as long as
+    /// the others last. `false` = somebody else has taken that descriptor.
+    fn turn_away(&self, listener: &TcpListener, spare: &mut Spare) -> bool {
+        if !spare.give_up() {
+            return false;
+        }
+        let Some(Ok((stream, peer))) = listener.accept().now_or_never() else { return false };
+        self.worker.shared.overload.without_descriptor.fetch_add(1, Relaxed);
+        let direction = match self.leads {
+            Leads::Inbound(_) | Leads::RedirectedIn { .. } => Direction::Inbound,
+            Leads::Outbound(_) | Leads::RedirectedOut => Direction::Outbound,
+        };
+        let mut connection = Connection::begin(&self.worker, direction, Some(peer));
+        connection.words = Some(NO_DESCRIPTOR.into());
+        tcp::break_off(&stream);
+        connection.refuse(Fault::Shed);
+        true
     }
 
     /// One connection, from its first bytes to its end.
@@ -160,14 +199,36 @@ impl Acceptor {
             let (worker, side, served) = (Rc::clone(&self.worker), Rc::clone(&side), Rc::clone(&served));
             move |request| {
                 served.set(true);
-                respond(Rc::clone(&worker), Rc::clone(&side), request)
+                respond(Rc::clone(&worker), Rc::clone(&side), version, request)
             }
         };
-        let ended = serve(TokioIo::new(io), version, self.ends.clone(), respond).await;
+        let ends = self.ends(&side, version, &served);
+        let ended = serve(TokioIo::new(io), version, ends, respond).await;
         if let Some(fault) = ended.as_ref().err().and_then(|error| serve::fault(error, served.get())) {
             self.begin(&side, caller).refuse(fault);
         }
         ended.map_err(io::Error::other)
+    }
+
+    /// When a connection is to end after the request that it is at: with the process; and where it waits for the next
+    /// request of somebody else, also once memory becomes scarce. Connections of HTTP/2 stay: sidecars have one for all.
+    async fn ends(&self, side: &Side, version: Version, served: &Cell<bool>) {
+        let relief = async {
+            if !matches!(side, Side::Inbound(_)) || version != Version::Http1 {
+                return std::future::pending().await;
+            }
+            loop {
+                self.worker.shared.overload.begins().await;
+                // One that has had no request yet ends after its first one.
+                if served.get() {
+                    return;
+                }
+            }
+        };
+        tokio::select! {
+            () = self.ends.draining() => {}
+            () = relief => {}
+        }
     }
 
     /// A connection that no request tells of.
@@ -255,10 +316,19 @@ fn from_app(protocol: &Protocol) -> Option<Version> {
 async fn respond(
     worker: Rc<Worker>,
     side: Rc<Side>,
+    version: Version,
     request: Request<Incoming>,
 ) -> Response<Watched<Exchange>> {
     match side.as_ref() {
-        Side::Inbound(caller) => inbound::respond(&worker, caller, request).await,
+        Side::Inbound(caller) => {
+            let mut response = inbound::respond(&worker, caller, request).await;
+            let is_scarce = worker.shared.overload.pressure() != Pressure::None;
+            if is_scarce && version == Version::Http1 && response.status() != StatusCode::SWITCHING_PROTOCOLS
+            {
+                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            response
+        }
         Side::Outbound(target) | Side::Redirected(Demand { name: target, .. }) => {
             outbound::respond(&worker, target, request).await
         }

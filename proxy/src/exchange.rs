@@ -123,6 +123,18 @@ impl Exchange {
         self.started
     }
 
+    /// Asks whether there is memory for it.
+    pub fn room(&mut self) -> Result<(), Fault> {
+        let random = &mut *self.worker.random.borrow_mut();
+        match self.worker.shared.overload.refuses(self.direction, random) {
+            None => Ok(()),
+            Some(words) => {
+                self.words = Some(words);
+                Err(Fault::Shed)
+            }
+        }
+    }
+
     /// Begins the span of `request`, if it has one. Where nobody has said so, it has one only if it `may_begin` a trace.
     pub fn trace(&mut self, request: &Parts, may_begin: bool) {
         if let Some(tracer) = &self.worker.shared.telemetry.tracer {

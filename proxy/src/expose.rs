@@ -18,6 +18,7 @@ use crate::{
     accrual::{Accrual, TRIP_REASONS, scope_label},
     breaker::State,
     guard::Guard,
+    overload::{Overload, Pressure},
     snapshot::{Snapshot, Snapshots},
     telemetry::requests::label,
 };
@@ -28,6 +29,8 @@ pub struct Exposed {
     pub snapshots: Arc<Snapshots>,
     /// Certificates.
     pub credentials: Arc<Credentials>,
+    /// Memory, and what was refused for want of it.
+    pub overload: Arc<Overload>,
     /// Lines of the access log that were lost.
     pub dropped: Arc<AtomicU64>,
 }
@@ -87,6 +90,7 @@ impl Collector for Exposed {
         let mut families = backends(&snapshot);
         families.extend(breakers(&snapshot));
         families.extend(self.certificates());
+        families.extend(overload(&self.overload));
         let mut dropped = Family::counter(
             "weft_access_log_dropped_total",
             "Lines of the access log lost to a slow reader.",
@@ -119,6 +123,33 @@ impl Exposed {
 
 fn seconds(time: SystemTime) -> f64 {
     time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs_f64()
+}
+
+fn overload(overload: &Overload) -> [Family; 4] {
+    let mut pressure = Family::gauge(
+        "weft_overload_pressure",
+        "0 nothing is refused, 1 some of what comes in, 2 everything new.",
+    );
+    let mut used = Family::gauge("weft_memory_used_bytes", "Memory in use, as its limit counts it.");
+    let mut limit = Family::gauge("weft_memory_limit_bytes", "Memory that there may be in use.");
+    let mut untaken = Family::counter(
+        "weft_connections_without_descriptor_total",
+        "Connections that were closed at once because the process had no descriptor for them.",
+    );
+    pressure.push(
+        &[],
+        match overload.pressure() {
+            Pressure::None => 0.0,
+            Pressure::Some => 1.0,
+            Pressure::All => 2.0,
+        },
+    );
+    if let Some(measured) = overload.state().measured {
+        used.push(&[], measured.used as f64);
+        limit.push(&[], measured.limit as f64);
+    }
+    untaken.push(&[], overload.without_descriptor.load(Relaxed) as f64);
+    [pressure, used, limit, untaken]
 }
 
 fn backends(snapshot: &Snapshot) -> Vec<Family> {

@@ -6,6 +6,9 @@ use std::time::Duration;
 use http::{HeaderValue, StatusCode, header, request::Parts};
 use weft_api::names;
 
+/// What a sidecar is short of comes back when what it has begun has ended, which takes most requests less than this.
+const SHED_RETRY_AFTER: Duration = Duration::from_secs(1);
+
 /// Every reason for which the proxy itself answers a request, or gives up on one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Fault {
@@ -21,6 +24,8 @@ pub enum Fault {
     NoEndpoint,
     /// A limit is reached.
     Overflow,
+    /// The proxy itself is short of memory, or of descriptors.
+    Shed,
     /// The target breaker is open for so much longer.
     BreakerOpen {
         /// Time until it lets a probe pass.
@@ -88,13 +93,14 @@ pub enum Blame {
 
 impl Fault {
     /// Every fault, for tables and tests.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 29] = [
         Self::NotConfigured,
         Self::UnknownDestination,
         Self::NoRoute,
         Self::BackendMissing,
         Self::NoEndpoint,
         Self::Overflow,
+        Self::Shed,
         Self::BreakerOpen { retry_after: Duration::ZERO },
         Self::ConnectFailed,
         Self::TlsFailed,
@@ -159,6 +165,12 @@ impl Fault {
                 503,
                 Mesh,
                 "more is under way than the limits of the policy allow; raise them or slow down",
+            ),
+            Self::Shed => (
+                "shed",
+                503,
+                Mesh,
+                "the sidecar is near to the limit of its memory and refuses what is new; give it more, or send less",
             ),
             Self::BreakerOpen { .. } => (
                 "breaker_open",
@@ -319,7 +331,12 @@ impl Fault {
         let headers = response.headers_mut();
         headers.insert(names::HEADER_FAULT, HeaderValue::from_static(self.flag()));
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
-        if let Self::BreakerOpen { retry_after } | Self::RateLimited { retry_after } = self {
+        let retry_after = match self {
+            Self::BreakerOpen { retry_after } | Self::RateLimited { retry_after } => Some(retry_after),
+            Self::Shed => Some(SHED_RETRY_AFTER),
+            _ => None,
+        };
+        if let Some(retry_after) = retry_after {
             // Retry-After has whole seconds (RFC 9110, 10.2.3): rounded up, so that nobody is early.
             let seconds = retry_after.as_millis().div_ceil(1000).max(1);
             let value = HeaderValue::from_str(&seconds.to_string()).expect("digits are a valid header value");

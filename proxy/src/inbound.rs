@@ -38,6 +38,7 @@ use crate::{
         serve::{SAID, Version},
         transport::Transport,
     },
+    overload::Pressure,
     snapshot::Port,
     tcp::Socket,
     telemetry::{Direction, requests::Series},
@@ -98,6 +99,11 @@ pub async fn enter(
     let (io, way, identity) = match way::by_first_bytes(port.as_deref(), &protocol) {
         First::Mesh => {
             let caller = stream.get_ref().peer_addr().ok();
+            // A handshake takes more memory than anything that could be said after it.
+            if worker.shared.overload.pressure() == Pressure::All {
+                opaque::no_room(worker, entrance, &stream);
+                return Ok(None);
+            }
             let shaken = handshake(stream, tls).await;
             let (stream, identity) =
                 shaken.inspect_err(|_| opaque::no_handshake(worker, entrance, caller))?;
@@ -203,11 +209,17 @@ async fn forward(
 ) -> Result<(Response<Incoming>, Held), Fault> {
     let entrant = &caller.entrant;
     let port = configuration(worker, entrant.port).await?;
+    // The kubelet has no identity.
+    let is_probe = entrant.identity.is_none() && way::is_probe(&port, request);
     // Another sidecar has decided already whether a trace begins with this request; and none does with a probe.
-    exchange.trace(request, entrant.identity.is_none() && !way::is_probe(&port, request));
+    exchange.trace(request, entrant.identity.is_none() && !is_probe);
     exchange.propagate(&mut request.headers);
     if entrant.identity.is_none() && !way::takes_plaintext(&port, request) {
         return Err(Fault::PlaintextRefused);
+    }
+    // A probe always passes: a restart, for want of an answer, would end all that has begun.
+    if !is_probe {
+        exchange.room()?;
     }
     headers::check_method(&request.method)?;
     gate::request(worker, entrant, &port, exchange, request)?;

@@ -39,6 +39,7 @@ mod setback;
 // What a request asks; where both roads meet.
 mod expose;
 mod demand;
+mod overload;
 mod snapshot;
 mod rate_limit;
 mod authorize;
@@ -66,6 +67,9 @@ mod telemetry;
 pub mod trace;
 mod fault;
 
+/// The allocator of programs that run a sidecar. It gives back to the kernel what is no longer in use; the C library's own
+/// keeps it, and a sidecar that was once near to the limit of its memory would stay there.
+pub use mimalloc::MiMalloc as Allocator;
 pub use process::{ProcessError, run};
 // With `breaker` and `trace`, what a benchmark times of the request path, or counts.
 pub use retry::budget;

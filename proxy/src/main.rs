@@ -9,6 +9,9 @@ use std::{
 use weft_proxy::{config, config::Source, log_adapter, redirect};
 use weft_runtime::logs::{self, Format};
 
+#[global_allocator]
+static ALLOCATOR: weft_proxy::Allocator = weft_proxy::Allocator;
+
 const USAGE: &str = "\
 usage: weft-proxy --bootstrap FILE          the sidecar; FILE holds its bootstrap as JSON
        weft-proxy --bootstrap-env           the same, with the bootstrap in the variable WEFT_BOOTSTRAP

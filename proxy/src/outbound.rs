@@ -59,6 +59,9 @@ pub async fn respond(
         Ok(route) => route,
         Err(fault) => return refuse(exchange, fault.into()),
     };
+    if let Err(fault) = exchange.room() {
+        return refuse(exchange, fault.into());
+    }
     // Once the route is found, which goes by what the caller said, and before its edits, which have the last word.
     exchange.propagate(&mut request.headers);
     let cors = route.cors.as_ref().map(|cors| (cors, request.headers.get(ORIGIN).cloned()));

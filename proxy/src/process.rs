@@ -9,6 +9,7 @@ use std::{
 };
 
 use rand::Rng;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::{net::TcpListener, task::LocalSet};
 use weft_api::{bootstrap::Bootstrap, fault_injection::HELD_MAX};
 use weft_identity::{SpiffeId, tls::Credentials};
@@ -27,6 +28,7 @@ use crate::{
     export::{self, Collector, Exporter},
     expose,
     inbound::Entrance,
+    overload::{self, Meter, Overload},
     probe,
     rate_limit::Buckets,
     setback::Setbacks,
@@ -65,8 +67,18 @@ pub fn run(source: &Source) -> Result<(), ProcessError> {
     LocalSet::new().block_on(&runtime, proxy(config))
 }
 
+/// As many descriptors as the system grants: what most systems begin with is few for connections.
+fn raise_descriptors() {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
+    if let Err(error) = raised {
+        tracing::warn!(%error, "cannot have more file descriptors than at the start");
+    }
+}
+
 async fn proxy(config: Config) -> Result<(), ProcessError> {
     let Config { bootstrap, trust_domain, control_plane, bundle, collector, workers } = config;
+    raise_descriptors();
     let grace = bootstrap.drain.get();
     let (shutdown, signals) = Shutdown::from_signals();
     let tasks = Tasks::new();
@@ -83,6 +95,7 @@ async fn proxy(config: Config) -> Result<(), ProcessError> {
         app_limits: app::limits(),
         rate_buckets: Buckets::new(Instant::now()),
         outbound_policy: bootstrap.transparent.unwrap_or_default().outbound_policy,
+        overload: Arc::new(Overload::default()),
         held: Gauge::new(HELD_MAX),
         telemetry: Telemetry { tracer, ..Telemetry::new(workers, log) },
         setbacks: Setbacks::new(Instant::now()),
@@ -90,6 +103,12 @@ async fn proxy(config: Config) -> Result<(), ProcessError> {
         shutdown: shutdown.clone(),
     });
     expose(&registry, &shared)?;
+    match Meter::new(bootstrap.memory_limit)? {
+        Some(meter) => tasks.spawn_local("memory", overload::watch(meter, Arc::clone(&shared.overload))),
+        None => {
+            tracing::info!("memory has no limit of this process alone: nothing is refused for want of it");
+        }
+    }
     let readiness = Readiness::new();
     let holds = [readiness.hold("certificate"), readiness.hold("first configuration")];
     let sockets = listen(&bootstrap, workers)?;
@@ -168,6 +187,7 @@ fn expose(registry: &Registry, shared: &Arc<Shared>) -> prometheus::Result<()> {
     registry.register(Box::new(expose::Exposed {
         snapshots: Arc::clone(&shared.snapshots),
         credentials: Arc::clone(&shared.credentials),
+        overload: Arc::clone(&shared.overload),
         dropped: shared.telemetry.log.dropped(),
     }))
 }

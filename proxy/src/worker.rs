@@ -16,6 +16,7 @@ use crate::{
     app::Apps,
     breaker::{Gauge, Limits},
     demand::Demands,
+    overload::Overload,
     rate_limit::Buckets,
     setback::Setbacks,
     snapshot::Snapshots,
@@ -43,6 +44,8 @@ pub struct Shared {
     pub rate_buckets: Buckets,
     /// What becomes of connections to what is not of the mesh.
     pub outbound_policy: OutboundPolicy,
+    /// Whether there is memory for what is new.
+    pub overload: Arc<Overload>,
     /// Requests that are held because a policy says so.
     pub held: Arc<Gauge>,
     /// Metrics and log.
@@ -147,6 +150,7 @@ impl Worker {
             app_limits: crate::app::limits(),
             rate_buckets: Buckets::new(Instant::now()),
             outbound_policy,
+            overload: Arc::default(),
             held: Gauge::new(weft_api::fault_injection::HELD_MAX),
             telemetry: Telemetry { tracer, ..Telemetry::new(1, log) },
             setbacks: Setbacks::new(Instant::now()),

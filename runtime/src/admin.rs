@@ -12,7 +12,13 @@ use tokio::{
 };
 
 use self::pages::Pages;
-use crate::{metrics::Registry, readiness::Readiness, tasks::Tasks, workers};
+use crate::{
+    metrics::Registry,
+    readiness::Readiness,
+    spare::{Spare, is_out_of_descriptors},
+    tasks::Tasks,
+    workers,
+};
 
 /// Connections served at once; more wait in the kernel's backlog. A kubelet, a Prometheus or two and a person need
 /// fewer than ten.
@@ -21,8 +27,7 @@ const CONNECTIONS_MAX: usize = 64;
 /// Formatting metrics is all that this thread does: an eighth of the default is plenty.
 const STACK_BYTES: usize = 256 * 1024;
 
-/// How long accepting rests after an error. The usual one is that no file descriptor is left, and trying again at
-/// once would only burn the processor.
+/// How long accepting rests after an error: trying again at once would only burn the processor.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Another read-only route: its path, the content type, and what writes the body. It must not block for long, because
@@ -96,6 +101,9 @@ fn run(runtime: &Runtime, listener: TcpListener, pages: Arc<Pages>, closed: ones
 async fn accept(listener: TcpListener, pages: Arc<Pages>) {
     let tasks = Tasks::new();
     let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    // Whoever wants to know why the process has no descriptor left gets the last one.
+    let mut spare = Spare::default();
+    spare.hold(&listener);
     loop {
         let permit = permits.clone().acquire_owned().await.expect("nobody closes the semaphore");
         match listener.accept().await {
@@ -105,10 +113,13 @@ async fn accept(listener: TcpListener, pages: Arc<Pages>) {
                     connection::serve(stream, pages).await;
                     drop(permit);
                 });
+                spare.hold(&listener);
             }
+            Err(error) if is_out_of_descriptors(&error) && spare.give_up() => {}
             Err(error) => {
                 tracing::warn!(%error, "the admin endpoint cannot accept: trying again");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
+                spare.hold(&listener);
             }
         }
     }

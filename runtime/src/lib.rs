@@ -9,6 +9,8 @@
 pub mod admin;
 // The threads that carry the work, and the sockets that they listen on.
 pub mod workers;
+// What is left of descriptors when there are none.
+pub mod spare;
 // What runs on them: every task has an owner.
 pub mod tasks;
 // When the process ends.

@@ -6,7 +6,7 @@ use std::{
 };
 
 use weft_api::{
-    Duration,
+    Bytes, Duration,
     bootstrap::{AccessLog, MeshHttp},
     telemetry::Tracing,
     workload::{Inbound, Mtls, Outbound, WorkloadSpec},
@@ -48,6 +48,8 @@ pub struct Service {
     pub instances: Vec<Instance>,
     /// Services that it calls itself, through its sidecars.
     pub calls: Vec<&'static str>,
+    /// Memory that each of its sidecars may have.
+    pub memory_limit: Option<Bytes>,
 }
 
 /// One application of a service.
@@ -107,7 +109,7 @@ impl Service {
     /// A service that speaks HTTP/1.1, each application of which is reached in the same way.
     pub fn reached(name: &'static str, apps: &[SocketAddr], way: Way) -> Self {
         let instances = apps.iter().map(|app| Instance { app: *app, way }).collect();
-        Self { name, app_protocol: None, instances, calls: Vec::new() }
+        Self { name, app_protocol: None, instances, calls: Vec::new(), memory_limit: None }
     }
 
     /// The same, calling another service.
@@ -185,7 +187,8 @@ impl Layout {
                 way_to(called, listen)
             });
             let calls = calls.collect();
-            self.workloads.insert(name, workload(service.name, vec![inbound], calls, tracing.cloned()));
+            let spec = workload(service.name, vec![inbound], calls, tracing.cloned());
+            self.workloads.insert(name, WorkloadSpec { memory_limit: service.memory_limit, ..spec });
         }
         let endpoints: Vec<Endpoint<'_>> = places
             .iter()
@@ -213,6 +216,7 @@ fn workload(
         outbound,
         admin: port::free(),
         access_log: AccessLog::All,
+        memory_limit: None,
         tracing,
     }
 }

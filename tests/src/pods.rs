@@ -382,6 +382,7 @@ impl Cluster {
             outbound: Vec::new(),
             transparent: Some(Transparent::default()),
             workers: Some(1),
+            memory_limit: None,
             mesh_http: plan.mesh_http,
             access_log: plan.access_log,
             tracing: None,

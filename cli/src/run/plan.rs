@@ -80,6 +80,7 @@ impl Sidecar {
                 transparent: None,
                 // Several sidecars share this machine with what they stand beside.
                 workers: Some(1),
+                memory_limit: spec.memory_limit,
                 mesh_http: MeshHttp::default(),
                 access_log: spec.access_log,
                 tracing: spec.tracing.clone(),

@@ -11,7 +11,6 @@ use hyper::{
 };
 use hyper_util::rt::TokioTimer;
 use weft_api::bootstrap::MeshHttp;
-use weft_runtime::shutdown::Shutdown;
 
 use crate::fault::Fault;
 
@@ -68,8 +67,13 @@ where
     }
 }
 
-/// Answers every request of `io` by `respond`. When `shutdown` begins to drain, what is under way ends first.
-pub async fn serve<IO, R, F, B>(io: IO, version: Version, shutdown: Shutdown, respond: R) -> hyper::Result<()>
+/// Answers every request of `io` by `respond`, until `ends`; what is under way ends first.
+pub async fn serve<IO, R, F, B>(
+    io: IO,
+    version: Version,
+    ends: impl Future<Output = ()>,
+    respond: R,
+) -> hyper::Result<()>
 where
     IO: Read + Write + Unpin + Send + 'static,
     R: Fn(Request<Incoming>) -> F + 'static,
@@ -95,7 +99,7 @@ where
             );
             tokio::select! {
                 ended = connection.as_mut() => return ended,
-                () = shutdown.draining() => connection.as_mut().graceful_shutdown(),
+                () = ends => connection.as_mut().graceful_shutdown(),
             }
             connection.await
         }
@@ -117,7 +121,7 @@ where
             );
             tokio::select! {
                 ended = connection.as_mut() => return ended,
-                () = shutdown.draining() => connection.as_mut().graceful_shutdown(),
+                () = ends => connection.as_mut().graceful_shutdown(),
             }
             connection.await
         }

@@ -10,7 +10,7 @@ use crate::{
     detect::Protocol,
     fault::Fault,
     http::serve::Version,
-    tcp::{self, End},
+    tcp::{self, End, Socket},
     telemetry::Direction,
     upstream::dial_opaque,
     worker::Worker,
@@ -79,6 +79,7 @@ impl Inward {
 
     /// Whether it may enter, by the rules of this moment: they may have changed since its first bytes.
     fn ask(&mut self) -> Result<(), Fault> {
+        self.connection.room()?;
         let snapshot = self.worker.shared.snapshots.load();
         let port = snapshot.inbound.get(self.entrant.port).ok_or(Fault::NotConfigured)?;
         if self.silent && port.authorization_of_bytes().is_some() {
@@ -88,13 +89,22 @@ impl Inward {
     }
 
     /// Ends it, and lets nothing of it through. Whoever only asked whether somebody listens, as the kubelet does each few
-    /// seconds, has been answered by then, and nothing was refused.
+    /// seconds, has been answered by then, and nothing was refused. For want of memory those are refused, too, who wait for
+    /// the server to speak first.
     pub(super) fn refuse(self, io: &Io, fault: Fault) {
         tcp::break_off(io);
-        if !self.silent {
+        if !self.silent || fault == Fault::Shed {
             self.connection.refuse(fault);
         }
     }
+}
+
+/// Ends a connection of `stream` that there is no memory for, before its handshake.
+pub(super) fn no_room(worker: &Rc<Worker>, entrance: Entrance, stream: &impl Socket) {
+    let mut connection = begin(worker, entrance, stream.socket().peer_addr().ok());
+    connection.words.clone_from(&worker.shared.overload.state().words);
+    tcp::break_off(stream);
+    connection.refuse(Fault::Shed);
 }
 
 /// Tells of a `caller` with whom no mTLS came about: whatever was to be inside is not known.

@@ -1,4 +1,5 @@
 mod gate;
+mod room;
 mod trace;
 
 use hyper_util::rt::TokioIo;
@@ -74,7 +75,7 @@ impl Sidecar {
                         let (worker, caller) = (Rc::clone(&worker), Rc::clone(&caller));
                         async move { respond(&worker, &caller, request).await }
                     };
-                    let _ = serve(TokioIo::new(io), version, shutdown, respond).await;
+                    let _ = serve(TokioIo::new(io), version, shutdown.draining(), respond).await;
                 });
             }
         });

@@ -51,6 +51,9 @@ pub(super) async fn carry(
 ) {
     connection.destination = Some(Arc::clone(&opaque.name));
     connection.route.clone_from(&opaque.route);
+    if let Err(fault) = connection.room() {
+        return refuse(&stream, connection, fault);
+    }
     let backend = opaque.backends.pick(&mut *worker.random.borrow_mut());
     let reached = match backend.and_then(|backend| backend.cluster.as_ref()) {
         Some(cluster) => reach(worker, cluster, &mut connection).await,
@@ -82,6 +85,9 @@ pub(super) async fn pass_through(
     }
     connection.destination = Some(PASSTHROUGH.into());
     connection.address = Some(original);
+    if let Err(fault) = connection.room() {
+        return refuse(&stream, connection, fault);
+    }
     match upstream::connect(original, PASSTHROUGH_TIMEOUT).await {
         Ok(mut far) => relay(worker, stream, &mut far, connection).await,
         Err(error) => {

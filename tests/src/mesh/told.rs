@@ -101,6 +101,7 @@ impl Told {
             outbound: outbound.collect(),
             transparent: None,
             workers: Some(1),
+            memory_limit: spec.memory_limit,
             mesh_http: self.plan.mesh_http,
             access_log: spec.access_log,
             tracing: spec.tracing.clone(),

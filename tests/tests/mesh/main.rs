@@ -22,6 +22,7 @@ mod faults;
 mod injection;
 mod retries;
 // What happens when the mesh itself changes, fails, ages or ends.
+mod overload;
 mod files;
 mod outages;
 mod renewal;

@@ -36,6 +36,7 @@ fn workload(namespace: &str) -> Object<WorkloadSpec> {
                 port: 80,
             }],
             admin: address(15191),
+            memory_limit: Some(weft_api::Bytes::mebi(64)),
             access_log: AccessLog::All,
             tracing: Some(tracing()),
         },
