@@ -380,7 +380,10 @@ impl Cluster {
             admin: at("0.0.0.0", names::ADMIN_PORT),
             inbound: Vec::new(),
             outbound: Vec::new(),
-            transparent: Some(Transparent::default()),
+            transparent: Some(Transparent {
+                outbound_policy: plan.outbound_policy,
+                ..Transparent::default()
+            }),
             workers: Some(1),
             memory_limit: None,
             mesh_http: plan.mesh_http,

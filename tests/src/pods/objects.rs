@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use serde_json::{Value, json};
 use weft_api::{
-    bootstrap::{AccessLog, MeshHttp},
+    bootstrap::{AccessLog, MeshHttp, OutboundPolicy},
     kubernetes::{CORE_API_VERSION, DISCOVERY_API_VERSION, LABEL_SERVICE_NAME},
     names,
 };
@@ -28,6 +28,8 @@ pub struct PodPlan {
     pub access_log: AccessLog,
     /// What its sidecar speaks to others.
     pub mesh_http: MeshHttp,
+    /// What becomes of its connections to what is not of the mesh.
+    pub outbound_policy: OutboundPolicy,
 }
 
 impl PodPlan {
@@ -41,6 +43,7 @@ impl PodPlan {
             container: json!({}),
             access_log: AccessLog::All,
             mesh_http: MeshHttp::default(),
+            outbound_policy: OutboundPolicy::default(),
         }
     }
 
@@ -78,6 +81,12 @@ impl PodPlan {
     #[must_use]
     pub fn mesh_http(self, mesh_http: MeshHttp) -> Self {
         Self { mesh_http, ..self }
+    }
+
+    /// The same, calling nobody but the mesh.
+    #[must_use]
+    pub fn registry_only(self) -> Self {
+        Self { outbound_policy: OutboundPolicy::RegistryOnly, ..self }
     }
 
     /// Its service account.

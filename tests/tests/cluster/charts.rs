@@ -5,6 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use serde_json::Value;
+use weft_api::bootstrap::OutboundPolicy;
 
 use crate::helm;
 
@@ -170,6 +171,24 @@ fn the_injector_reads_what_is_said_of_traces() {
         assert_eq!(told.identity.as_deref(), Some(identity));
     }
     assert_eq!(tracing(&[&of_endpoint]).unwrap().identity, None);
+}
+
+#[test]
+fn the_injector_tells_sidecars_what_becomes_of_calls_past_the_mesh() {
+    if !crate::enabled() {
+        return;
+    }
+    let policy = |values: &[&str]| {
+        let objects = render(values).unwrap();
+        let text =
+            named(&objects, "ConfigMap", "weft-injector")["data"]["config.yaml"].as_str().unwrap().to_owned();
+        let config = weft_injector::Config::parse(Path::new("config.yaml"), &text).unwrap();
+        config.installation("mesh").unwrap().proxy.outbound_policy
+    };
+    assert_eq!(policy(&[]), OutboundPolicy::AllowAny);
+    assert_eq!(policy(&["proxy.outboundPolicy=RegistryOnly"]), OutboundPolicy::RegistryOnly);
+    let error = render(&["proxy.outboundPolicy=Nobody"]).unwrap_err();
+    assert!(error.contains("outboundPolicy"), "{error}");
 }
 
 #[test]

@@ -52,10 +52,7 @@ const UNSAID: u16 = 7777;
 /// A caller; three servers that take nobody but the mesh, anybody, and that are not of the mesh. `None` where tests must
 /// do without root.
 async fn cluster(test: &str) -> Option<Cluster> {
-    if !config::root_tests() {
-        // Past `eprintln!`, which the test harness keeps to itself where nothing fails.
-        let told = writeln!(io::stderr(), "SKIPPED {test}: WEFT_ROOT_TESTS=1 demands it, and root");
-        told.expect("stderr takes a line");
+    if !may_run(test) {
         return None;
     }
     let probed = json!({
@@ -74,6 +71,17 @@ async fn cluster(test: &str) -> Option<Cluster> {
     let services =
         ["strict", "open", "bare"].map(|name| ServicePlan { name, pods: vec![name], ports: ports.to_vec() });
     Some(Cluster::start(WEFT, pods, services.to_vec()).await)
+}
+
+/// Whether a test that needs root may run; if not, that is said.
+fn may_run(test: &str) -> bool {
+    if config::root_tests() {
+        return true;
+    }
+    // Past `eprintln!`, which the test harness keeps to itself where nothing fails.
+    let told = writeln!(io::stderr(), "SKIPPED {test}: WEFT_ROOT_TESTS=1 demands it, and root");
+    told.expect("stderr takes a line");
+    false
 }
 
 /// A port of a service, by an address of a family.

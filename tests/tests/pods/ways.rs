@@ -1,6 +1,9 @@
 //! Ways that lead elsewhere than to the pods of a service.
 
-use std::net::SocketAddr;
+use std::{
+    io::ErrorKind,
+    net::{Ipv4Addr, SocketAddr},
+};
 
 use http::{Method, StatusCode};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -8,12 +11,13 @@ use weft_api::names;
 use weft_tests::{
     backend::{Backend, Reply},
     client::{Version, request},
+    metrics::Metrics,
     namespace::FAR,
-    patience::within,
-    pods::Family,
+    patience::{until, within},
+    pods::{Cluster, Family, PodPlan, ServicePlan},
 };
 
-use crate::{HTTP1, HTTP2, UNSAID, calls_as, cluster, open, service};
+use crate::{HTTP1, HTTP2, UNSAID, WEFT, calls_as, cluster, may_run, open, service};
 
 #[tokio::test]
 async fn root_a_pod_that_calls_its_own_service_reaches_itself() {
@@ -87,4 +91,68 @@ async fn root_what_is_not_of_the_mesh_is_reached_as_before() {
             assert_eq!(app.count(), before + 1, "{to}");
         }
     }
+}
+
+#[tokio::test]
+async fn root_with_registry_only_nothing_goes_past_the_mesh_and_all_of_it_is_reached() {
+    if !may_run("root_with_registry_only_nothing_goes_past_the_mesh_and_all_of_it_is_reached") {
+        return;
+    }
+    let pods = vec![
+        PodPlan::meshed("client").registry_only(),
+        PodPlan::meshed("strict").annotated("weft.dev/default-policy", "strict"),
+        PodPlan::bare("bare"),
+    ];
+    let services =
+        ["strict", "bare"].map(|name| ServicePlan { name, pods: vec![name], ports: vec![(HTTP1, "")] });
+    let cluster = Cluster::start(WEFT, pods, services.to_vec()).await;
+    let outside = cluster.node().listen(SocketAddr::new("::".parse().expect("an address"), UNSAID));
+    let outside = Backend::at(outside, "outside", Version::Http1, Reply::Echo);
+    let [_strict, bare] = ["strict", "bare"]
+        .map(|pod| Backend::at(cluster.listen(pod, HTTP1), pod, Version::Http1, Reply::Status(200)));
+    let mut refused = 0;
+    for (index, family) in Family::ALL.into_iter().enumerate() {
+        // What is a Service, with sidecars or without, and a pod of the mesh by its own address.
+        let pod_of_the_mesh = SocketAddr::new(cluster.address("strict", family), HTTP1);
+        for to in ["strict", "bare"]
+            .map(|name| service(&cluster, name, family, HTTP1))
+            .into_iter()
+            .chain([pod_of_the_mesh])
+        {
+            let answer =
+                open(&cluster, "client", to, Version::Http1).await.send(request(Method::GET, "/")).await;
+            let answer = answer.unwrap_or_else(|error| panic!("{to}: {error:#}"));
+            assert_eq!(answer.status, StatusCode::OK, "{to}");
+        }
+        // The world, and a pod that nobody knows but by a Service.
+        let far = SocketAddr::new(FAR[index].parse().expect("an address"), UNSAID);
+        let pod = SocketAddr::new(cluster.address("bare", family), HTTP1);
+        let before = [outside.count(), bare.count()];
+        for to in [far, pod] {
+            refused += 1;
+            let mut stream = cluster.connect("client", to).unwrap_or_else(|error| panic!("{to}: {error}"));
+            // It may have been reset already.
+            let _ = stream.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await;
+            let read = within("it is reset", stream.read(&mut [0; 64])).await;
+            assert!(
+                read.as_ref().is_err_and(|error| error.kind() == ErrorKind::ConnectionReset),
+                "{to}: {read:?}"
+            );
+        }
+        assert_eq!([outside.count(), bare.count()], before, "something went past the mesh");
+    }
+    let told = until("each of them is logged", async || {
+        let lines = cluster.access_log("client");
+        let told: Vec<_> = lines.into_iter().filter(|line| line["fault"] == "unknown_destination").collect();
+        (told.len() == refused).then_some(told)
+    })
+    .await;
+    assert!(told.iter().all(|line| line["destination"] == "passthrough"), "{told:?}");
+    let admin = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), names::ADMIN_PORT);
+    let mut admin = open(&cluster, "client", admin, Version::Http1).await;
+    let answer = admin.send(request(Method::GET, "/metrics")).await.expect("the sidecar tells of itself");
+    let metrics = Metrics::read(answer.text());
+    let labels = [("destination", "passthrough"), ("fault", "unknown_destination")];
+    assert_eq!(metrics.count("weft_tcp_connections_closed_total", &labels), refused as u64);
+    assert_eq!(metrics.count("weft_passthrough_total", &[]), 0);
 }
