@@ -180,6 +180,9 @@ pub async fn watch(meter: Meter, overload: Arc<Overload>) {
             }
             Err(_) => {}
         }
+        if overload.pressure() != Pressure::None {
+            memory::give_back();
+        }
         tokio::time::sleep(TICK).await;
     }
 }

@@ -12,6 +12,8 @@ const GROUPS: &str = "/proc/self/cgroup";
 const MOUNTS: &str = "/proc/self/mountinfo";
 /// Most bytes that are read of one of its files; the longest, `memory.stat`, has less than 3 KiB.
 const FILE_BYTES_MAX: usize = 16 * 1024;
+/// Bytes of a block that no thread keeps for itself. It costs no memory: nobody writes to it.
+const LARGE: usize = 4 << 20;
 const MIB: f64 = 1_048_576.0;
 
 /// Bytes.
@@ -99,6 +101,12 @@ impl Meter {
             Self::Group { version, limit, .. } => Ok(version.bound(&read(limit)?)),
         }
     }
+}
+
+/// Has the allocator give back what has been free for a second. It does so by itself when something large is freed, which
+/// may take long where nothing new is taken.
+pub(super) fn give_back() {
+    drop(std::hint::black_box(Vec::<u8>::with_capacity(LARGE)));
 }
 
 /// The text of a file of the kernel, from its beginning.
