@@ -12,7 +12,6 @@ use std::{
 use futures_util::FutureExt;
 use http::{HeaderValue, Request, Response, StatusCode, header::CONNECTION};
 use hyper::body::Incoming;
-use hyper_util::rt::TokioIo;
 use rustls::ServerConfig;
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -192,7 +191,8 @@ impl Acceptor {
     async fn serve(&self, stream: TcpStream) -> io::Result<()> {
         stream.set_nodelay(true)?;
         let caller = stream.peer_addr().ok();
-        let Some((io, version, side)) = self.receive(stream).await? else { return Ok(()) };
+        // In a box of its own, which is gone when HTTP is served: that is all that a connection holds while it rests.
+        let Some((io, version, side)) = Box::pin(self.receive(stream)).await? else { return Ok(()) };
         let side = Rc::new(side);
         let served = Rc::new(Cell::new(false));
         let respond = {
@@ -203,8 +203,9 @@ impl Acceptor {
             }
         };
         let ends = self.ends(&side, version, &served);
-        let ended = serve(TokioIo::new(io), version, ends, respond).await;
-        if let Some(fault) = ended.as_ref().err().and_then(|error| serve::fault(error, served.get())) {
+        let ended = serve(io, version, ends, respond).await;
+        let fault = ended.as_ref().err().and_then(|error| serve::fault(error, version, served.get()));
+        if let Some(fault) = fault {
             self.begin(&side, caller).refuse(fault);
         }
         ended.map_err(io::Error::other)

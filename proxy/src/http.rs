@@ -2,6 +2,8 @@
 
 // A server connection, drained gracefully.
 pub mod serve;
+// While nothing is asked of it.
+mod rest;
 // What it runs over.
 pub mod transport;
 // What flows after the headers.

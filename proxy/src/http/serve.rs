@@ -1,25 +1,27 @@
 //! One server connection: HTTP/1.1 or HTTP/2, until it ends or is drained.
 
-use std::{error::Error, future::Future, pin::pin, time::Duration};
+use std::{error::Error, future::Future, time::Duration};
 
 use http::{Request, Response};
 use hyper::{
     body::{Body, Incoming},
-    rt::{Executor, Read, Write},
-    server::conn::{http1, http2},
+    rt::Executor,
+    server::conn::http2,
     service::service_fn,
 };
-use hyper_util::rt::TokioTimer;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
 use weft_api::bootstrap::MeshHttp;
 
+use super::rest;
 use crate::fault::Fault;
 
-/// A request's headers must be complete within this time.
-const HEADERS_TIMEOUT: Duration = Duration::from_secs(10);
+/// A request's headers must be complete within this time, in HTTP/1.1 from their first byte on, to the second.
+pub(super) const HEADERS_TIMEOUT: Duration = Duration::from_secs(10);
 /// Most bytes of request headers (RFC 6585 answers more with 431).
-const HEADER_BYTES_MAX: usize = 64 * 1024;
+pub(super) const HEADER_BYTES_MAX: usize = 64 * 1024;
 /// Most header lines of a request.
-const HEADERS_MAX: usize = 100;
+pub(super) const HEADERS_MAX: usize = 100;
 /// Streams at once on one connection. Between sidecars all requests of a worker share one, so this is not small.
 const STREAMS_MAX: u32 = 1024;
 /// Bytes that may wait to be sent on one stream; hyper's 400 KiB would let one hostile connection hold hundreds of MiB.
@@ -75,36 +77,21 @@ pub async fn serve<IO, R, F, B>(
     respond: R,
 ) -> hyper::Result<()>
 where
-    IO: Read + Write + Unpin + Send + 'static,
+    IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     R: Fn(Request<Incoming>) -> F + 'static,
     F: Future<Output = Response<B>> + 'static,
     B: Body<Data = bytes::Bytes> + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    let service = service_fn(move |request| {
-        let response = respond(request);
-        async move { Ok::<_, std::convert::Infallible>(response.await) }
-    });
-    // The two arms are alike, but hyper gives the two connections no trait in common.
     match version {
-        Version::Http1 => {
-            let mut connection = pin!(
-                http1::Builder::new()
-                    .timer(TokioTimer::new())
-                    .header_read_timeout(HEADERS_TIMEOUT)
-                    .max_buf_size(HEADER_BYTES_MAX)
-                    .max_headers(HEADERS_MAX)
-                    .serve_connection(io, service)
-                    .with_upgrades()
-            );
-            tokio::select! {
-                ended = connection.as_mut() => return ended,
-                () = ends => connection.as_mut().graceful_shutdown(),
-            }
-            connection.await
-        }
+        Version::Http1 => rest::serve(io, ends, respond).await,
         Version::Http2 => {
-            let mut connection = pin!(
+            let service = service_fn(move |request| {
+                let response = respond(request);
+                async move { Ok::<_, std::convert::Infallible>(response.await) }
+            });
+            // In a box, or else an HTTP/1.1 connection that rests would hold as much.
+            let mut connection = Box::pin(
                 http2::Builder::new(LocalExecutor)
                     .timer(TokioTimer::new())
                     .keep_alive_interval(KEEP_ALIVE)
@@ -117,7 +104,7 @@ where
                     .max_send_buf_size(SEND_BUFFER_MAX)
                     .initial_stream_window_size(STREAM_WINDOW)
                     .initial_connection_window_size(CONNECTION_WINDOW)
-                    .serve_connection(io, service)
+                    .serve_connection(TokioIo::new(io), service),
             );
             tokio::select! {
                 ended = connection.as_mut() => return ended,
@@ -130,12 +117,12 @@ where
 
 /// The fault by which a connection has ended, if that was its peer's doing and no request tells of it. `served`: whether
 /// there has been any.
-pub fn fault(ended: &hyper::Error, served: bool) -> Option<Fault> {
+pub fn fault(ended: &hyper::Error, version: Version, served: bool) -> Option<Fault> {
     if ended.is_parse() {
         return Some(Fault::BadRequest);
     }
-    // Of one that has had its answer nobody knows whether it had begun to say more.
-    if ended.is_timeout() && !served {
+    // In HTTP/1.1 the head of a request had begun. In HTTP/2, where the whole connection was silent, nobody knows.
+    if ended.is_timeout() && (version == Version::Http1 || !served) {
         return Some(Fault::RequestTimeout);
     }
     let mut cause = ended.source();

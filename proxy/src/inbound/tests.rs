@@ -2,7 +2,6 @@ mod gate;
 mod room;
 mod trace;
 
-use hyper_util::rt::TokioIo;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpListener,
@@ -75,7 +74,7 @@ impl Sidecar {
                         let (worker, caller) = (Rc::clone(&worker), Rc::clone(&caller));
                         async move { respond(&worker, &caller, request).await }
                     };
-                    let _ = serve(TokioIo::new(io), version, shutdown.draining(), respond).await;
+                    let _ = serve(io, version, shutdown.draining(), respond).await;
                 });
             }
         });
