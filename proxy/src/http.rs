@@ -4,6 +4,8 @@
 pub mod serve;
 // While nothing is asked of it.
 mod rest;
+// What it sends, if that is HTTP/2.
+pub mod gathered;
 // What it runs over.
 pub mod transport;
 // What flows after the headers.

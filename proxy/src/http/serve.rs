@@ -13,7 +13,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use weft_api::bootstrap::MeshHttp;
 
-use super::rest;
+use super::{gathered::gathered, rest};
 use crate::fault::Fault;
 
 /// A request's headers must be complete within this time, in HTTP/1.1 from their first byte on, to the second.
@@ -64,7 +64,8 @@ where
     F::Output: 'static,
 {
     fn execute(&self, future: F) {
-        // hyper's connection ends only after the streams that it has spawned here, and the connection is owned.
+        // hyper's connection ends only after the streams that it has spawned here, and the connection is owned; what sends
+        // its bytes ends with it.
         tokio::task::spawn_local(future);
     }
 }
@@ -90,6 +91,8 @@ where
                 let response = respond(request);
                 async move { Ok::<_, std::convert::Infallible>(response.await) }
             });
+            let (io, flush) = gathered(io);
+            LocalExecutor.execute(flush);
             // In a box, or else an HTTP/1.1 connection that rests would hold as much.
             let mut connection = Box::pin(
                 http2::Builder::new(LocalExecutor)

@@ -21,6 +21,7 @@ use http::{
 use hyper::{
     body::Incoming,
     client::conn::{TrySendError, http1, http2},
+    rt::Executor,
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
 use weft_api::names;
@@ -34,6 +35,7 @@ use super::{
 use crate::{
     breaker::limits::{Limits, Permit},
     http::{
+        gathered::gathered,
         replay::RequestBody,
         serve::{LocalExecutor, Version},
         source::BodyError,
@@ -354,7 +356,8 @@ async fn connect_http2(
 
 async fn start_http2(io: Io, tasks: &Tasks, permit: Permit) -> Result<Link, ConnectError> {
     let heard = Rc::new(Cell::new(false));
-    let io = Heard::new(io, Rc::clone(&heard));
+    let (io, flush) = gathered(Heard::new(io, Rc::clone(&heard)));
+    LocalExecutor.execute(flush);
     let (sender, connection) = http2::Builder::new(LocalExecutor)
         .timer(TokioTimer::new())
         .keep_alive_interval(KEEP_ALIVE)
