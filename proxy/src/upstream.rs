@@ -3,13 +3,18 @@
 
 // Connections, kept and shared.
 mod pool;
+// One that requests share.
+mod link;
+// Why there is no answer.
+mod failed;
 // A new connection.
 mod dial;
 // Whether anybody is there.
 mod heard;
 
 pub use dial::{ConnectError, Io, connect, dial, dial_opaque, watch};
-pub use pool::{Lease, Pools, SendError};
+pub use failed::SendError;
+pub use pool::{Lease, Pools};
 
 use std::{
     net::SocketAddr,
