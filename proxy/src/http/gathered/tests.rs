@@ -128,12 +128,13 @@ async fn nothing_is_lost_or_out_of_order_where_the_peer_reads_slowly() {
 async fn a_failure_is_told_to_who_writes_and_to_who_waits() {
     local(async {
         let Rig { mut near, far, flush, .. } = rig(100);
-        near.write_all(&[0; WAITING_BYTES_MAX]).await.unwrap();
+        let much = vec![0; WAITING_BYTES_MAX];
+        near.write_all(&much).await.unwrap();
         let ends = async {
             yield_now().await;
             drop(far);
         };
-        let (failed, ()) = tokio::join!(near.write_all(&[0; WAITING_BYTES_MAX]), ends);
+        let (failed, ()) = tokio::join!(near.write_all(&much), ends);
         assert_eq!(failed.unwrap_err().kind(), io::ErrorKind::BrokenPipe);
         assert_eq!(near.write(b"a").await.unwrap_err().kind(), io::ErrorKind::BrokenPipe);
         assert_eq!(near.flush().await.unwrap_err().kind(), io::ErrorKind::BrokenPipe);

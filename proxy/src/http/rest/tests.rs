@@ -147,7 +147,7 @@ async fn local(test: impl Future<Output = ()>) {
 async fn a_connection_that_rests_is_taken_apart_and_serves_the_next_request_whenever_it_comes() {
     local(async {
         let mut served = served();
-        for rest in [NOTICED, HEADERS_TIMEOUT, HEADERS_TIMEOUT * 6, IDLE - LOOK] {
+        for rest in [NOTICED, HEADERS_TIMEOUT, HEADERS_TIMEOUT * 6, IDLE.saturating_sub(LOOK)] {
             served.exchange(5).await;
             assert!(!served.is_taken_apart());
             sleep(rest).await;
@@ -193,7 +193,7 @@ async fn the_time_for_a_head_begins_with_its_first_byte() {
             served.exchange(5).await;
             sleep(rest).await;
             served.say("GET /7 HT").await;
-            sleep(HEADERS_TIMEOUT - LOOK).await;
+            sleep(HEADERS_TIMEOUT.saturating_sub(LOOK)).await;
             served.say("TP/1.1\r\nhost: a\r\n\r\n").await;
             assert_eq!(served.hear().await, (7, true), "{rest:?}");
             served.say("GET /7 HT").await;
@@ -223,7 +223,7 @@ async fn a_head_that_came_in_part_with_the_request_before_is_not_lost() {
         let mut served = served();
         served.say("GET /3 HTTP/1.1\r\nhost: a\r\n\r\nGET /4 HT").await;
         assert_eq!(served.hear().await, (3, true));
-        sleep(HEADERS_TIMEOUT - LOOK).await;
+        sleep(HEADERS_TIMEOUT.saturating_sub(LOOK)).await;
         served.say("TP/1.1\r\nhost: a\r\n\r\n").await;
         assert_eq!(served.hear().await, (4, true));
         served.say("GET /3 HTTP/1.1\r\nhost: a\r\n\r\nGET /4 HT").await;
