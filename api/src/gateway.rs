@@ -2,6 +2,7 @@
 
 pub mod filter;
 mod grpc;
+mod session;
 mod stream;
 
 use serde::{Deserialize, de::IgnoredAny};
@@ -10,6 +11,7 @@ use crate::{Duration, violation::Violation};
 
 pub use filter::Filter;
 pub use grpc::{GrpcMatch, MethodMatch};
+pub use session::{CookieConfig, CookieLifetime, SessionKind, SessionPersistence};
 pub use stream::{StreamRouteSpec, StreamRule};
 
 /// API group of routes.
@@ -82,8 +84,8 @@ pub struct Rule<M> {
     pub retry: Option<RouteRetry>,
     /// What is done with requests and answers besides.
     pub filters: Vec<Filter>,
-    /// Sticky sessions: not carried yet.
-    pub session_persistence: Option<IgnoredAny>,
+    /// Whether callers go again where they have been answered.
+    pub session_persistence: Option<SessionPersistence>,
 }
 
 /// What a request must fit: all that is said.
@@ -325,7 +327,7 @@ impl Rule<Match> {
 }
 
 impl<M> Rule<M> {
-    /// Checks the backends, and all filters each by itself.
+    /// Checks the backends, sessions, and all filters each by itself.
     fn validate_backends(&self, at: &str) -> Result<(), Violation> {
         for (index, backend) in self.backend_refs.iter().enumerate() {
             let at = format!("{at}.backendRefs[{index}]");
@@ -334,6 +336,9 @@ impl<M> Rule<M> {
                 return Err(Violation::new(format!("{at}.weight"), rule));
             }
             filter::validate(&backend.filters, &format!("{at}.filters"))?;
+        }
+        if let Some(session) = &self.session_persistence {
+            session.validate(&format!("{at}.sessionPersistence"))?;
         }
         filter::validate(&self.filters, &format!("{at}.filters"))
     }
@@ -344,9 +349,6 @@ impl<M> Rule<M> {
         for (backend, BackendRef { filters, .. }) in self.backend_refs.iter().enumerate() {
             let others = filters.iter().enumerate().filter(|(_, filter)| !filter.is_of_backends());
             fields.extend(others.map(|(index, _)| format!("{at}.backendRefs[{backend}].filters[{index}]")));
-        }
-        if self.session_persistence.is_some() {
-            fields.push(format!("{at}.sessionPersistence"));
         }
         fields
     }

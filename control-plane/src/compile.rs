@@ -13,6 +13,7 @@ use std::{
     sync::Arc,
 };
 
+use aws_lc_rs::hmac;
 use bytes::Bytes;
 use prost::Message;
 use weft_api::{names, workload::Mtls};
@@ -33,6 +34,8 @@ use crate::{
 /// Compiles one store after another, and keeps what did not change.
 pub struct Compiler {
     trust_domain: TrustDomain,
+    /// What keys of sessions are made from.
+    secret: hmac::Key,
     /// What each service was compiled from.
     services: BTreeMap<ObjectName, ServiceView>,
     /// What each workload was compiled from.
@@ -98,21 +101,22 @@ impl Draft {
 }
 
 impl Compiler {
-    /// Starts with no objects. `roots_pem` are the roots that every proxy trusts; `now_ms` are milliseconds since
-    /// 1970.
-    pub fn new(trust_domain: TrustDomain, roots_pem: &str, now_ms: u64) -> Self {
+    /// Starts with no objects. `roots_pem` are the roots that every proxy trusts; of `secret` keys of sessions are made,
+    /// so all replicas need the same; `now_ms` are milliseconds since 1970.
+    pub fn new(trust_domain: TrustDomain, roots_pem: &str, secret: &[u8], now_ms: u64) -> Self {
         let bundle = DataSource { specifier: Some(Specifier::InlineBytes(roots_pem.to_owned().into())) };
-        let secret = Secret {
+        let roots = Secret {
             name: names::RESOURCE_TRUST_BUNDLE.to_owned(),
             r#type: Some(secret::Type::ValidationContext(CertificateValidationContext {
                 trusted_ca: Some(bundle),
                 ..CertificateValidationContext::default()
             })),
         };
-        let draft = Draft::new(Kind::Secret, names::RESOURCE_TRUST_BUNDLE.to_owned(), &secret);
+        let draft = Draft::new(Kind::Secret, names::RESOURCE_TRUST_BUNDLE.to_owned(), &roots);
         let trust_bundle = Arc::unwrap_or_clone(draft.publish(now_ms, None).resource);
         Self {
             trust_domain,
+            secret: hmac::Key::new(hmac::HMAC_SHA256, secret),
             services: BTreeMap::new(),
             workloads: BTreeMap::new(),
             pods: BTreeMap::new(),
@@ -172,7 +176,7 @@ impl Compiler {
                 continue;
             }
             encoded += 1;
-            let drafts = of_service(name, view, &self.trust_domain);
+            let drafts = of_service(name, view, &self.trust_domain, &self.secret);
             replace(&mut next.services, name, drafts, generation, changed);
         }
         encoded
@@ -253,6 +257,7 @@ fn of_service<'a>(
     name: &'a ObjectName,
     view: &'a ServiceView,
     trust_domain: &'a TrustDomain,
+    secret: &'a hmac::Key,
 ) -> impl Iterator<Item = Draft> + 'a {
     view.ports.iter().flat_map(move |port| {
         let target = snapshot::port_name(name, port.port.port);
@@ -262,14 +267,20 @@ fn of_service<'a>(
             endpoints::of_service(name, view, port, trust_domain),
         ];
         let consumers = port.consumers.iter().flat_map(move |(namespace, routes)| {
-            of_routes(name, view, port, routes).map(|draft| draft.for_callers_of(namespace))
+            of_routes(name, view, port, routes, secret).map(|draft| draft.for_callers_of(namespace))
         });
-        of_routes(name, view, port, &port.routes).into_iter().chain(backend).chain(consumers)
+        of_routes(name, view, port, &port.routes, secret).into_iter().chain(backend).chain(consumers)
     })
 }
 
 /// What callers of a port are told who go by `routes`.
-fn of_routes(name: &ObjectName, view: &ServiceView, port: &PortView, routes: &Routes) -> [Draft; 2] {
+fn of_routes(
+    name: &ObjectName,
+    view: &ServiceView,
+    port: &PortView,
+    routes: &Routes,
+    secret: &hmac::Key,
+) -> [Draft; 2] {
     let number = port.port.port;
     let target = snapshot::port_name(name, number);
     let own = view.addresses.iter().filter(|address| address.port() == number);
@@ -280,7 +291,7 @@ fn of_routes(name: &ObjectName, view: &ServiceView, port: &PortView, routes: &Ro
         Routes::Tls(routes) => listener::of_tls(listener, aliases, &target, routes),
         Routes::Tcp(route) => listener::of_tcp(listener, aliases, &target, route),
     };
-    [listener, routes::of_service(target, port, routes)]
+    [listener, routes::of_service(target, port, routes, secret)]
 }
 
 /// What stands behind the addresses of a pod, for those who call it by them.

@@ -8,6 +8,7 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
+use aws_lc_rs::hmac;
 use weft_identity::{
     SpiffeId, TrustDomain,
     authority::{Authority, Issued, SignError},
@@ -75,6 +76,15 @@ pub enum OwnIdentityError {
 }
 
 impl Issuer {
+    /// What keys of sessions are made from: the same for all who have the authority, and nothing that tells of its key.
+    ///
+    /// # Errors
+    /// When the authority's key cannot be written.
+    pub fn session_secret(&self) -> Result<hmac::Tag, KeyError> {
+        let key = hmac::Key::new(hmac::HMAC_SHA256, self.authority.key_pem()?.as_bytes());
+        Ok(hmac::sign(&key, b"weft session persistence"))
+    }
+
     /// Signs with `authority` certificates that are good for `lifetime`.
     pub fn new(authority: Authority, lifetime: Duration) -> Self {
         Self { authority, lifetime, limit: Mutex::new(RequestLimit::new(WORKLOADS_MAX)) }

@@ -179,7 +179,9 @@ impl Process {
         let Foundation { trust_domain, namespace, issuer, authenticator, source, linger } = foundation;
         let own = Own::new(&issuer, trust_domain.clone(), &namespace)?;
         let remaining = own.renew(&issuer, &metrics)?;
-        let compiler = Compiler::new(trust_domain, issuer.roots_pem(), milliseconds(SystemTime::now()));
+        let secret = issuer.session_secret().map_err(OwnIdentityError::from)?;
+        let now = milliseconds(SystemTime::now());
+        let compiler = Compiler::new(trust_domain, issuer.roots_pem(), secret.as_ref(), now);
         let (snapshots, receiver) = watch::channel(compiler.snapshot().clone());
         let tls = own.credentials.server_config(ClientCertificate::Optional, &[names::ALPN_XDS]);
         let shared = Shared {

@@ -189,6 +189,11 @@ impl Endpoint {
         self.failures_left().is_none_or(|left| self.load.unanswered.load(Relaxed) < left)
     }
 
+    /// This one for a try, if it takes one now.
+    pub fn pick(self: &Arc<Self>, now: Instant) -> Option<Picked> {
+        if self.is_available(now) && self.has_room() { take(self, now) } else { None }
+    }
+
     fn share(&self, now: Instant) -> f64 {
         f64::from(self.weight) * f64::from(self.accrual.breaker.share_percent(now)) / 100.0
     }

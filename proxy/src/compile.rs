@@ -25,7 +25,7 @@ use crate::{
         Action, BackendSpec, GuardSpec, Listener, MirrorSpec, OpaqueSpec, RouteSpec, Routes, ServiceSpec,
     },
     retry::{self, budget::Budget},
-    route::{self, Backend, Backends, Edits, Forward, Mirror, Route, Table},
+    route::{self, Backend, Backends, Edits, Forward, Mirror, Route, Sessions, Table},
     snapshot::{Destination, Opaque, Service, Snapshot},
     telemetry::requests::Family,
     upstream::{Mesh, Peer},
@@ -163,6 +163,7 @@ impl Compiler {
                     faults,
                     retry,
                     guard,
+                    sessions,
                 } => {
                     let backend = |spec: &BackendSpec| Backend {
                         weight: spec.weight,
@@ -174,10 +175,12 @@ impl Compiler {
                         retry::Rule::new(policy, self.budget(name, policy.budget, &mut budgets, now))
                     });
                     let guard = guard.as_ref().map(|guard| self.guard(route, guard, now));
+                    let sessions = sessions.as_deref().cloned();
                     let mirrors = mirrors.iter();
                     let mirrors = mirrors.filter_map(|spec| self.mirror(spec, route, held, clusters, now));
                     let mirrors = mirrors.collect();
                     route::Action::Forward(Forward {
+                        sessions: sessions.map(|spec| Box::new(Sessions::new(spec, &backends))),
                         guard,
                         rewrite: rewrite.clone(),
                         mirrors,

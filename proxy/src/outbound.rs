@@ -21,7 +21,11 @@ mod outcome;
 use std::{rc::Rc, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http::{HeaderMap, Request, Response, StatusCode, header::ORIGIN, request::Parts};
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode,
+    header::{ORIGIN, SET_COOKIE},
+    request::Parts,
+};
 use hyper::body::Incoming;
 use tokio::time::timeout;
 
@@ -85,7 +89,7 @@ fn deliver(
     answer: Result<Answer<'_>, Refusal>,
 ) -> Response<Watched<Exchange>> {
     match answer {
-        Ok(Answer::Upstream { response, held, backend }) => {
+        Ok(Answer::Upstream { response, held, backend, session }) => {
             let (mut response, body) = response.into_parts();
             exchange.hear(&response.headers);
             response.version = SAID;
@@ -102,6 +106,11 @@ fn deliver(
                 }
             };
             // Stripped before, or else an upstream could nominate what the edits add.
+            match session {
+                Some((SET_COOKIE, value)) => drop(response.headers.append(SET_COOKIE, value)),
+                Some((name, value)) => drop(response.headers.insert(name, value)),
+                None => {}
+            }
             backend.apply(&mut response.headers);
             edits.apply(&mut response.headers);
             mark(&mut response.headers, &exchange);
@@ -159,11 +168,13 @@ fn local(mut exchange: Exchange, mut response: Response<Bytes>) -> Response<Watc
 /// What the caller gets.
 #[expect(clippy::large_enum_variant, reason = "made once per request, where a box would cost an allocation")]
 enum Answer<'r> {
-    /// A response, what it holds, and what becomes of its headers by the backend that gave it.
+    /// A response, what it holds, what becomes of its headers by the backend that gave it, and what the caller is told of
+    /// its session.
     Upstream {
         response: Response<Incoming>,
         held: Held,
         backend: &'r HeaderEdits,
+        session: Option<(HeaderName, HeaderValue)>,
     },
     Local(Response<Bytes>),
 }

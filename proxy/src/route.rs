@@ -7,6 +7,7 @@ mod edits;
 mod mirror;
 mod redirect;
 mod rewrite;
+pub(crate) mod session;
 
 use std::{borrow::Cow, sync::Arc, time::Duration};
 
@@ -28,6 +29,7 @@ pub use edits::{Edits, HeaderEdits, Put};
 pub use mirror::Mirror;
 pub use redirect::Redirect;
 pub use rewrite::{PathRewrite, Rewrite};
+pub use session::{SessionSpec, Sessions};
 
 /// A copy must have response headers within this time: what Envoy gives requests of which nobody says anything.
 const COPY_TIMEOUT: Duration = Duration::from_secs(15);
@@ -86,6 +88,8 @@ pub struct Forward {
     pub faults: Option<Arc<FaultInjection>>,
     /// When and how to try again. `None` = once only.
     pub retry: Option<retry::Rule>,
+    /// Who goes again where it has been answered. `None` = nobody.
+    pub sessions: Option<Box<Sessions>>,
 }
 
 /// Weighted backends.
@@ -194,6 +198,7 @@ impl Forward {
             timeout: Some(COPY_TIMEOUT),
             faults: None,
             retry: None,
+            sessions: None,
         }
     }
 }
@@ -275,6 +280,11 @@ impl Backends {
     /// Those that exist.
     pub fn clusters(&self) -> impl Iterator<Item = &Arc<Cluster>> {
         self.list.iter().filter_map(|backend| backend.cluster.as_ref())
+    }
+
+    /// The one at `index`.
+    pub fn get(&self, index: usize) -> Option<&Backend> {
+        self.list.get(index)
     }
 
     /// One of them by weight; `None` if all weights are 0.

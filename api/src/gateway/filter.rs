@@ -10,6 +10,7 @@ use serde::{Deserialize, de::IgnoredAny};
 use crate::violation::Violation;
 
 pub use cors::Cors;
+pub(super) use edits::is_token;
 pub use edits::{HeaderEdits, HeaderValue, may_be_edited};
 pub use mirror::{Fraction, Mirror};
 pub use path::PathModifier;

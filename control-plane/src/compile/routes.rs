@@ -6,9 +6,11 @@ mod filters;
 mod matches;
 mod precedence;
 mod retries;
+mod sessions;
 
 use std::collections::BTreeMap;
 
+use aws_lc_rs::hmac;
 use serde::Serialize;
 use weft_api::{
     Object,
@@ -41,12 +43,13 @@ use crate::{
 use filters::Headers;
 use matches::Condition;
 use precedence::Candidate;
+use sessions::Sessions;
 
 /// Name of the only route of a port to which none is attached.
 const DEFAULT_ROUTE: &str = "default";
 
 /// What the fields of a route that others know cannot say.
-#[derive(Serialize)]
+#[derive(Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Extra<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -55,6 +58,8 @@ struct Extra<'a> {
     retry: Option<&'a Retry>,
     #[serde(skip_serializing_if = "Option::is_none")]
     fault_injection: Option<&'a Faults<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    session_persistence: Option<Sessions<'a>>,
 }
 
 /// A FaultInjectionPolicy under its name.
@@ -64,19 +69,19 @@ struct Faults<'a> {
     spec: &'a FaultInjection,
 }
 
-/// The routes of a service's port, under `name`, for those who go by `routes`.
-pub(super) fn of_service(name: String, port: &PortView, routes: &Routes) -> Draft {
+/// The routes of a service's port, under `name`, for those who go by `routes`. Keys of sessions are made from `secret`.
+pub(super) fn of_service(name: String, port: &PortView, routes: &Routes, secret: &hmac::Key) -> Draft {
     match routes {
         Routes::Http(views) if views.is_empty() => all_to_cluster(name, &port.policies),
         // Nobody asks for them: no request is looked for.
         Routes::Tls(_) | Routes::Tcp(_) => all_to_cluster(name, &port.policies),
-        Routes::Http(views) => draft(name, in_order(views, port)),
-        Routes::Grpc(views) => draft(name, in_order(views, port)),
+        Routes::Http(views) => draft(name, in_order(views, port, secret)),
+        Routes::Grpc(views) => draft(name, in_order(views, port, secret)),
     }
 }
 
-fn in_order<M: Condition>(views: &[RouteView<M>], port: &PortView) -> Vec<Route> {
-    precedence::sorted(views).iter().map(|candidate| candidate_route(candidate, port)).collect()
+fn in_order<M: Condition>(views: &[RouteView<M>], port: &PortView, secret: &hmac::Key) -> Vec<Route> {
+    precedence::sorted(views).iter().map(|candidate| candidate_route(candidate, port, secret)).collect()
 }
 
 /// Every request goes to the cluster of the same name.
@@ -88,7 +93,7 @@ pub(super) fn all_to_cluster(name: String, policies: &Policies) -> Draft {
         name: DEFAULT_ROUTE.to_owned(),
         r#match: Some(Match::default().matcher()),
         action: Some(Action::Route(action)),
-        metadata: Extra { circuit_breaker: None, retry, fault_injection: faults.as_ref() }.metadata(),
+        metadata: Extra { retry, fault_injection: faults.as_ref(), ..Extra::default() }.metadata(),
         typed_per_filter_config: per_filter(&[], faults.as_ref()),
         ..Route::default()
     };
@@ -108,7 +113,7 @@ fn draft(name: String, routes: Vec<Route>) -> Draft {
     Draft::new(Kind::Routes, name, &configuration)
 }
 
-fn candidate_route<M: Condition>(candidate: &Candidate<'_, M>, port: &PortView) -> Route {
+fn candidate_route<M: Condition>(candidate: &Candidate<'_, M>, port: &PortView, secret: &hmac::Key) -> Route {
     let object = &candidate.view.route;
     let Policies { circuit_breaker, retry, fault_injection } = candidate.policies;
     let name = format!("{}/{}/{}", ObjectName::of(&object.metadata), M::STEP, candidate.rule_index);
@@ -123,12 +128,17 @@ fn candidate_route<M: Condition>(candidate: &Candidate<'_, M>, port: &PortView) 
     let faults = faults.filter(|_| matches!(action, Action::Route(_))).map(Faults::of);
     let Headers { request_add, request_remove, response_add, response_remove } =
         filters::headers(&candidate.rule.filters);
+    let extra = Extra {
+        circuit_breaker,
+        retry: retry.as_ref(),
+        fault_injection: faults.as_ref(),
+        session_persistence: Sessions::of(candidate, secret),
+    };
     Route {
         name,
         r#match: Some(candidate.one.matcher()),
         action: Some(action),
-        metadata: Extra { circuit_breaker, retry: retry.as_ref(), fault_injection: faults.as_ref() }
-            .metadata(),
+        metadata: extra.metadata(),
         request_headers_to_add: request_add,
         request_headers_to_remove: request_remove,
         response_headers_to_add: response_add,
@@ -164,8 +174,10 @@ fn action<M: Condition>(candidate: &Candidate<'_, M>, port: &PortView, retry: Op
 impl Extra<'_> {
     /// `None` if there is nothing to be said.
     fn metadata(self) -> Option<Metadata> {
-        let says_something =
-            self.circuit_breaker.is_some() || self.retry.is_some() || self.fault_injection.is_some();
+        let says_something = self.circuit_breaker.is_some()
+            || self.retry.is_some()
+            || self.fault_injection.is_some()
+            || self.session_persistence.is_some();
         says_something.then(|| {
             metadata::write(&self).expect("a policy is an object, and its whole numbers have 32 bits")
         })

@@ -22,7 +22,7 @@ fn put(store: &mut Store, name: &str, spec: &str) {
 }
 
 fn compiler() -> Compiler {
-    Compiler::new("cluster.local".parse().unwrap(), "roots", 1000)
+    Compiler::new("cluster.local".parse().unwrap(), "roots", b"secret", 1000)
 }
 
 const KINDS: [Kind; 3] = [Kind::Cluster, Kind::Endpoints, Kind::Routes];

@@ -61,7 +61,7 @@ impl Bench {
         let trust_domain: TrustDomain = "cluster.local".parse().unwrap();
         let authority = Authority::create(trust_domain.clone(), SystemTime::now()).unwrap();
         let issuer = Arc::new(Issuer::new(authority, Duration::from_hours(1)));
-        let compiler = Compiler::new(trust_domain, issuer.roots_pem(), 1000);
+        let compiler = Compiler::new(trust_domain, issuer.roots_pem(), b"secret", 1000);
         let (snapshots, receiver) = watch::channel(compiler.snapshot().clone());
         let (trigger, shutdown) = Shutdown::manual();
         let shared = Shared {

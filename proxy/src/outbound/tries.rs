@@ -4,11 +4,11 @@ use std::{
     cell::RefCell,
     rc::Rc,
     sync::{Arc, atomic::Ordering::Relaxed},
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use futures_util::future::Either;
-use http::{Request, Response, StatusCode, request::Parts};
+use http::{HeaderName, HeaderValue, Request, Response, StatusCode, request::Parts};
 use hyper::body::{Body, Incoming};
 use tokio::time::{sleep, timeout_at};
 use weft_api::circuit_breaker::FallbackCause;
@@ -29,7 +29,7 @@ use crate::{
         source::Source,
     },
     retry::Decision,
-    route::{Backend, Forward, HeaderEdits},
+    route::{Backend, Forward, HeaderEdits, session::Session},
     upgrade::Upgrade,
     upstream::SendError,
     worker::Worker,
@@ -52,6 +52,8 @@ pub(super) struct Tries<'a, 'r> {
     /// Retries that others have made of this request before it came here.
     earlier: u32,
     deadline: Option<Instant>,
+    /// The session that the caller has.
+    session: Option<Session>,
     tried: Vec<Arc<Endpoint>>,
     /// Tries that were no retries: nobody had processed the request yet.
     elsewhere: u32,
@@ -92,6 +94,8 @@ impl<'a, 'r> Tries<'a, 'r> {
         let earlier = headers::attempt(&request.headers);
         headers::strip_ours(&mut request.headers);
         let deadline = deadline::of(&request.headers, exchange.started(), forward.timeout);
+        let sessions = forward.sessions.as_ref();
+        let session = sessions.and_then(|sessions| sessions.shown(&request.headers, SystemTime::now()));
         let mut tries = Self {
             worker,
             forward,
@@ -101,6 +105,7 @@ impl<'a, 'r> Tries<'a, 'r> {
             kept: None,
             earlier,
             deadline,
+            session,
             tried: Vec::new(),
             elsewhere: 0,
         };
@@ -194,13 +199,33 @@ impl<'a, 'r> Tries<'a, 'r> {
             self.exchange.given_up = true;
             self.worker.shared.setbacks.note(Instant::now());
         }
+        let session = self.tell(&tried);
         let backend = tried.backend.map_or(&NO_EDITS, |backend| &backend.edits.response);
-        tried.result.map(|(response, held)| Answer::Upstream { response, held, backend })
+        tried.result.map(|(response, held)| Answer::Upstream { response, held, backend, session })
+    }
+
+    /// What the caller is told of the session that it has from now on.
+    fn tell(&self, tried: &Try<'_>) -> Option<(HeaderName, HeaderValue)> {
+        let sessions = self.forward.sessions.as_ref()?;
+        let (_, held) = tried.result.as_ref().ok()?;
+        let endpoint = &held.admission.as_ref()?.endpoint;
+        sessions.tell(self.session.as_ref(), tried.cluster()?.name(), endpoint, SystemTime::now())
+    }
+
+    /// Where the caller's session is, unless that has failed this very request.
+    fn seat(&self) -> Option<(&'r Backend, &'r Arc<Endpoint>)> {
+        let (index, endpoint) = self.forward.sessions.as_ref()?.seat(self.session.as_ref()?)?;
+        let has_failed = self.tried.iter().any(|tried| Arc::ptr_eq(tried, endpoint));
+        self.forward.backends.get(index).filter(|_| !has_failed).map(|backend| (backend, endpoint))
     }
 
     async fn once(&mut self) -> Try<'r> {
         let forward = self.forward;
-        let picked = forward.backends.pick(&mut *self.worker.random.borrow_mut());
+        let seat = self.seat();
+        let picked = match seat {
+            Some((backend, _)) => Some(backend),
+            None => forward.backends.pick(&mut *self.worker.random.borrow_mut()),
+        };
         let Some((backend, cluster)) = picked.and_then(|backend| Some((backend, backend.cluster.as_ref()?)))
         else {
             return Try::refused(Fault::BackendMissing, None);
@@ -208,7 +233,7 @@ impl<'a, 'r> Tries<'a, 'r> {
         if self.deadline.is_some_and(|deadline| deadline <= Instant::now()) {
             return Try::refused(Fault::DeadlineExceeded, Some(backend));
         }
-        let mut admission = match self.admit(cluster) {
+        let mut admission = match self.admit(cluster, seat.map(|(_, endpoint)| endpoint)) {
             Ok(admission) => admission,
             Err(fault) => return Try::refused(fault, Some(backend)),
         };
@@ -276,14 +301,15 @@ impl<'a, 'r> Tries<'a, 'r> {
     }
 
     /// Guard of the route, guard of the backend, endpoint with its breaker: in this order, so that an open breaker costs
-    /// nothing.
-    fn admit(&mut self, cluster: &Arc<Cluster>) -> Result<Admission, Fault> {
+    /// nothing. The endpoint is that of the caller's session, if it takes the try.
+    fn admit(&mut self, cluster: &Arc<Cluster>, seat: Option<&Arc<Endpoint>>) -> Result<Admission, Fault> {
         let now = Instant::now();
         let route = self.forward.guard.as_ref().map(|guard| guard.enter(now)).transpose()?;
         let backend = cluster.guard.enter(now)?;
         let random = &mut *self.worker.random.borrow_mut();
+        let picked = seat.and_then(|endpoint| endpoint.pick(now));
         let Picked { endpoint, pass, in_flight } =
-            cluster.endpoints.pick(now, random, &self.tried).ok_or(Fault::NoEndpoint)?;
+            picked.or_else(|| cluster.endpoints.pick(now, random, &self.tried)).ok_or(Fault::NoEndpoint)?;
         Ok(Admission { route, backend, endpoint, pass, in_flight, sent: now, headers: None })
     }
 

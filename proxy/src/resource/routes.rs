@@ -5,11 +5,13 @@ mod filters;
 
 use std::{sync::Arc, time::Duration};
 
+use aws_lc_rs::hmac;
 use http::{HeaderName, Method, StatusCode};
 use serde::Deserialize;
 use weft_api::{
     circuit_breaker::{CircuitBreaker, StatusRange},
     fault_injection as policy,
+    gateway::{SessionKind, SessionPersistence},
     retry::{Backoff, Retry},
 };
 use weft_xds::{
@@ -30,7 +32,11 @@ use weft_xds::{
 use super::{GuardSpec, PolicyMetadata};
 use crate::{
     fault_injection::FaultInjection,
-    route::{Cors, Edits, Match, Path, Redirect, Rewrite, Text, whole},
+    route::{
+        Cors, Edits, Match, Path, Redirect, Rewrite, SessionSpec, Text,
+        session::{Carrier, from_hex},
+        whole,
+    },
 };
 
 /// The routes of a service port, in order.
@@ -73,6 +79,8 @@ pub enum Action {
         retry: Option<Retry>,
         /// What stands before the route itself.
         guard: Option<Box<GuardSpec>>,
+        /// Who goes again where it has been answered.
+        sessions: Option<Box<SessionSpec>>,
     },
     /// Sends callers elsewhere.
     Redirect(Redirect),
@@ -118,6 +126,7 @@ impl RouteSpec {
             faults: None,
             retry: None,
             guard: None,
+            sessions: None,
         };
         Self { name: name.into(), matches: Match::default(), edits: Edits::default(), cors: None, action }
     }
@@ -129,6 +138,16 @@ struct RouteMetadata {
     retry: Option<Retry>,
     circuit_breaker: Option<CircuitBreaker>,
     fault_injection: Option<PolicyMetadata<policy::FaultInjection>>,
+    session_persistence: Option<SessionMetadata>,
+}
+
+/// Sessions of a rule: how the cookie or header is called whatever its author says, and what seals tokens.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SessionMetadata {
+    name: String,
+    key: String,
+    spec: SessionPersistence,
 }
 
 impl Routes {
@@ -216,7 +235,28 @@ fn forward(action: &RouteAction, metadata: RouteMetadata) -> Result<Action, Stri
     };
     let mirrors = action.request_mirror_policies.iter().map(filters::mirror).collect::<Result<_, _>>();
     let mirrors = mirrors.map_err(|reason| format!("route.request_mirror_policies: {reason}"))?;
-    Ok(Action::Forward { clusters, missing, rewrite, mirrors, timeout, faults, retry, guard })
+    let sessions = metadata.session_persistence.map(|sessions| {
+        let sessions = sessions_of(&sessions).map(Box::new);
+        sessions.map_err(|reason| format!("sessionPersistence: {reason}"))
+    });
+    let sessions = sessions.transpose()?;
+    Ok(Action::Forward { clusters, missing, rewrite, mirrors, timeout, faults, retry, guard, sessions })
+}
+
+fn sessions_of(SessionMetadata { name, key, spec }: &SessionMetadata) -> Result<SessionSpec, String> {
+    // The names of cookies and headers are made of the same characters.
+    let header = HeaderName::from_bytes(name.as_bytes()).map_err(|_| format!("`{name}` is no name"))?;
+    let key: [u8; 32] = from_hex(key.as_bytes()).ok_or("key: 64 hexadecimal digits are needed")?;
+    Ok(SessionSpec {
+        carrier: match spec.kind {
+            SessionKind::Cookie => Carrier::Cookie(name.clone()),
+            SessionKind::Header => Carrier::Header(header),
+        },
+        key: hmac::Key::new(hmac::HMAC_SHA256, &key),
+        absolute: spec.absolute_timeout.map(weft_api::Duration::get),
+        idle: spec.idle_timeout.map(weft_api::Duration::get),
+        permanent: spec.is_permanent(),
+    })
 }
 
 fn backend(message: &ClusterWeight) -> Result<BackendSpec, String> {

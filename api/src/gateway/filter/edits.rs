@@ -104,7 +104,7 @@ fn flaw_of_name(name: &str) -> Option<String> {
 }
 
 /// A `token` (RFC 9110, 5.6.2).
-pub(super) fn is_token(text: &str) -> bool {
+pub(in crate::gateway) fn is_token(text: &str) -> bool {
     let is_tchar = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
     !text.is_empty() && text.bytes().all(is_tchar)
 }

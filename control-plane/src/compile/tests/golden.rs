@@ -28,9 +28,18 @@ use crate::watch;
 #[test]
 fn what_people_write_becomes_what_proxies_are_told() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
-    for name in
-        ["service", "routes", "filters", "grpc", "streams", "consumers", "policies", "pods", "entering"]
-    {
+    for name in [
+        "service",
+        "routes",
+        "filters",
+        "grpc",
+        "streams",
+        "consumers",
+        "sessions",
+        "policies",
+        "pods",
+        "entering",
+    ] {
         let store = watch::check(&folder.join(format!("{name}.yaml"))).unwrap();
         let text = render(&compiler().compile(&store, 2000).snapshot);
         let golden = folder.join(format!("{name}.txt"));
