@@ -6,11 +6,12 @@ use std::{
     net::SocketAddr,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
+    process::Command,
 };
 
 use http::{Method, StatusCode};
 use rustix::process::{Resource, Rlimit, prlimit};
-use tempfile::TempDir;
+use tempfile::{NamedTempFile, TempDir};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -34,6 +35,8 @@ const SIDECAR: &str = "api-0-proxy";
 const HEAD: usize = 60 * 1024;
 /// Room that a sidecar has above what it takes when nobody calls.
 const ROOM_KIB: u64 = 24 * 1024;
+/// What a control group has beside its sidecar.
+const BALLAST_MIB: u32 = 128;
 /// Connections that are enough to take it all, several times over.
 const CONNECTIONS_MAX: usize = 4_000;
 
@@ -180,6 +183,17 @@ impl Group {
         self.limit(&(used * 100 / percent).to_string());
     }
 
+    /// Takes memory of the group until the file is gone: beside it, what a sidecar takes more or less by the moment is little.
+    fn ballast(&self) -> NamedTempFile {
+        let file = NamedTempFile::new_in("/dev/shm").expect("there are files in memory");
+        let procs = self.folder.join("cgroup.procs");
+        let (procs, path) = (procs.display(), file.path().display());
+        let script = format!("echo $$ > {procs} && exec dd if=/dev/zero of={path} bs=1M count={BALLAST_MIB}");
+        let written = Command::new("sh").args(["-c", &script]).output().expect("there is a shell");
+        assert!(written.status.success(), "{}", String::from_utf8_lossy(&written.stderr));
+        file
+    }
+
     /// A program that puts the sidecar of `api` into the group, and is the program under test.
     fn program(&self, folder: &Path) -> String {
         let path = folder.join("weft");
@@ -225,6 +239,7 @@ async fn the_limit_of_its_control_group_counts_as_its_own() {
         Connection::open(mesh.inbound("api-0"), Version::Http1).await.expect("the sidecar takes connections");
     kept.send(request(Method::GET, "/")).await.expect("there is an answer");
 
+    let _ballast = group.ballast();
     group.fill(87);
     until("some of what comes is refused", async || (pressure(&mesh).await == 1).then_some(())).await;
     until("an idle connection ends", async || kept.send(request(Method::GET, "/")).await.err()).await;
