@@ -8,7 +8,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use serde_json::json;
 use tempfile::TempDir;
 use weft_api::names;
@@ -21,6 +21,8 @@ pub const SHARED: usize = 0;
 pub const CONTROL_PLANE: &str = "spiffe://cluster.local/ns/weft-system/sa/weft-control-plane";
 /// The file with the roots that sidecars trust at first. The control plane writes it.
 pub const BUNDLE: &str = "authority/bundle.pem";
+/// A control plane reads no more than 4,096 files of a folder.
+const SERVICES_MAX: usize = 4_000;
 /// How long tokens are good for: longer than any measurement.
 const TOKEN_LIFETIME: Duration = Duration::from_hours(1);
 
@@ -51,8 +53,9 @@ impl Mesh {
     /// Writes everything.
     ///
     /// # Errors
-    /// If a file cannot be written.
+    /// If a file cannot be written, or it would be too many.
     pub fn create(size: Size) -> Result<Self> {
+        ensure!(size.services <= SERVICES_MAX, "at most {SERVICES_MAX} services: each has a file of its own");
         let issuer = LocalIssuer::create()?;
         let (folder, xds, admin) = (TempDir::new()?, port::free(), port::free());
         let mesh = Self { size, xds, admin, folder, issuer };
