@@ -75,14 +75,10 @@ impl Connection {
 
     /// Asks whether there is memory for it.
     pub fn room(&mut self) -> Result<(), Fault> {
-        let random = &mut *self.worker.random.borrow_mut();
-        match self.worker.shared.overload.refuses(self.direction, random) {
-            None => Ok(()),
-            Some(words) => {
-                self.words = Some(words);
-                Err(Fault::Shed)
-            }
-        }
+        self.worker.room(self.direction).map_err(|words| {
+            self.words = Some(words);
+            Fault::Shed
+        })
     }
 
     /// Counts it as open, under what is known of it by now, and its bytes from here on.

@@ -125,14 +125,10 @@ impl Exchange {
 
     /// Asks whether there is memory for it.
     pub fn room(&mut self) -> Result<(), Fault> {
-        let random = &mut *self.worker.random.borrow_mut();
-        match self.worker.shared.overload.refuses(self.direction, random) {
-            None => Ok(()),
-            Some(words) => {
-                self.words = Some(words);
-                Err(Fault::Shed)
-            }
-        }
+        self.worker.room(self.direction).map_err(|words| {
+            self.words = Some(words);
+            Fault::Shed
+        })
     }
 
     /// Begins the span of `request`, if it has one. Where nobody has said so, it has one only if it `may_begin` a trace.

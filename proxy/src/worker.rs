@@ -21,7 +21,7 @@ use crate::{
     setback::Setbacks,
     snapshot::Snapshots,
     tcp::Scratch,
-    telemetry::Telemetry,
+    telemetry::{Direction, Telemetry},
     upstream::Pools,
 };
 
@@ -110,6 +110,12 @@ impl Worker {
             }
         });
         worker
+    }
+
+    /// Whether there is memory for something new that goes this way; else why not, in words.
+    pub fn room(&self, direction: Direction) -> Result<(), Arc<str>> {
+        let refused = self.shared.overload.refuses(direction, &mut *self.random.borrow_mut());
+        refused.map_or(Ok(()), Err)
     }
 
     /// A worker that is alone, with a certificate for the service account `test`.
