@@ -45,9 +45,29 @@ pub mod envoy {
     }
     pub mod extensions {
         pub mod load_balancing_policies {
+            pub mod common {
+                pub mod v3 {
+                    include!("generated/envoy.extensions.load_balancing_policies.common.v3.rs");
+                }
+            }
             pub mod least_request {
                 pub mod v3 {
                     include!("generated/envoy.extensions.load_balancing_policies.least_request.v3.rs");
+                }
+            }
+            pub mod maglev {
+                pub mod v3 {
+                    include!("generated/envoy.extensions.load_balancing_policies.maglev.v3.rs");
+                }
+            }
+            pub mod random {
+                pub mod v3 {
+                    include!("generated/envoy.extensions.load_balancing_policies.random.v3.rs");
+                }
+            }
+            pub mod ring_hash {
+                pub mod v3 {
+                    include!("generated/envoy.extensions.load_balancing_policies.ring_hash.v3.rs");
                 }
             }
             pub mod round_robin {
@@ -139,6 +159,14 @@ pub mod envoy {
             pub mod v3 {
                 include!("generated/envoy.r#type.matcher.v3.rs");
             }
+        }
+    }
+}
+
+pub mod xds {
+    pub mod r#type {
+        pub mod v3 {
+            include!("generated/xds.r#type.v3.rs");
         }
     }
 }

@@ -36,7 +36,8 @@ pub use generated::{
                 },
             },
             load_balancing_policies::{
-                least_request::v3 as least_request, round_robin::v3 as round_robin,
+                common::v3 as balancing, least_request::v3 as least_request, maglev::v3 as maglev,
+                random::v3 as random, ring_hash::v3 as ring_hash, round_robin::v3 as round_robin,
                 wrr_locality::v3 as wrr_locality,
             },
             transport_sockets::tls::v3 as tls,
@@ -46,6 +47,7 @@ pub use generated::{
         r#type::{matcher::v3 as matcher, v3 as percent},
     },
     google::{protobuf, rpc},
+    xds::r#type::v3 as typed_struct,
 };
 pub use kind::Kind;
 pub use publish::{Catalog, Publish};

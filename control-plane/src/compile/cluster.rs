@@ -71,9 +71,10 @@ pub(super) fn draft(name: String, protocol: Protocol, policy: Option<&CircuitBre
 
 /// As `LEAST_REQUEST`, for clients who know that; gRPC knows only to take turns.
 fn balancing() -> LoadBalancingPolicy {
-    let turns =
-        WrrLocality { endpoint_picking_policy: Some(policies([named("round_robin", &RoundRobin {})])) };
-    policies([named("least_request", &LeastRequest {}), named("wrr_locality", &turns)])
+    let turns = WrrLocality {
+        endpoint_picking_policy: Some(policies([named("round_robin", &RoundRobin::default())])),
+    };
+    policies([named("least_request", &LeastRequest::default()), named("wrr_locality", &turns)])
 }
 
 fn policies<const N: usize>(known: [TypedExtensionConfig; N]) -> LoadBalancingPolicy {

@@ -216,6 +216,8 @@ pub struct RouteAction {
     >,
     #[prost(message, optional, tag = "9")]
     pub retry_policy: ::core::option::Option<RetryPolicy>,
+    #[prost(message, repeated, tag = "15")]
+    pub hash_policy: ::prost::alloc::vec::Vec<route_action::HashPolicy>,
     #[prost(message, repeated, tag = "30")]
     pub request_mirror_policies: ::prost::alloc::vec::Vec<
         route_action::RequestMirrorPolicy,
@@ -255,6 +257,111 @@ pub mod route_action {
         fn type_url() -> ::prost::alloc::string::String {
             "type.googleapis.com/envoy.config.route.v3.RouteAction.RequestMirrorPolicy"
                 .into()
+        }
+    }
+    /// What a request is hashed by, for clusters whose balancer goes by hashes.
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct HashPolicy {
+        /// If the request has this, those that follow do not count.
+        #[prost(bool, tag = "4")]
+        pub terminal: bool,
+        #[prost(oneof = "hash_policy::PolicySpecifier", tags = "1, 2, 3, 5")]
+        pub policy_specifier: ::core::option::Option<hash_policy::PolicySpecifier>,
+    }
+    /// Nested message and enum types in `HashPolicy`.
+    pub mod hash_policy {
+        #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+        pub struct Header {
+            #[prost(string, tag = "1")]
+            pub header_name: ::prost::alloc::string::String,
+        }
+        impl ::prost::Name for Header {
+            const NAME: &'static str = "Header";
+            const PACKAGE: &'static str = "envoy.config.route.v3";
+            fn full_name() -> ::prost::alloc::string::String {
+                "envoy.config.route.v3.RouteAction.HashPolicy.Header".into()
+            }
+            fn type_url() -> ::prost::alloc::string::String {
+                "type.googleapis.com/envoy.config.route.v3.RouteAction.HashPolicy.Header"
+                    .into()
+            }
+        }
+        #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+        pub struct Cookie {
+            #[prost(string, tag = "1")]
+            pub name: ::prost::alloc::string::String,
+            /// With it, a request without the cookie is given one; zero is as long as the client's session.
+            #[prost(message, optional, tag = "2")]
+            pub ttl: ::core::option::Option<
+                super::super::super::super::super::super::google::protobuf::Duration,
+            >,
+            #[prost(string, tag = "3")]
+            pub path: ::prost::alloc::string::String,
+        }
+        impl ::prost::Name for Cookie {
+            const NAME: &'static str = "Cookie";
+            const PACKAGE: &'static str = "envoy.config.route.v3";
+            fn full_name() -> ::prost::alloc::string::String {
+                "envoy.config.route.v3.RouteAction.HashPolicy.Cookie".into()
+            }
+            fn type_url() -> ::prost::alloc::string::String {
+                "type.googleapis.com/envoy.config.route.v3.RouteAction.HashPolicy.Cookie"
+                    .into()
+            }
+        }
+        #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+        pub struct ConnectionProperties {
+            #[prost(bool, tag = "1")]
+            pub source_ip: bool,
+        }
+        impl ::prost::Name for ConnectionProperties {
+            const NAME: &'static str = "ConnectionProperties";
+            const PACKAGE: &'static str = "envoy.config.route.v3";
+            fn full_name() -> ::prost::alloc::string::String {
+                "envoy.config.route.v3.RouteAction.HashPolicy.ConnectionProperties"
+                    .into()
+            }
+            fn type_url() -> ::prost::alloc::string::String {
+                "type.googleapis.com/envoy.config.route.v3.RouteAction.HashPolicy.ConnectionProperties"
+                    .into()
+            }
+        }
+        #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+        pub struct QueryParameter {
+            #[prost(string, tag = "1")]
+            pub name: ::prost::alloc::string::String,
+        }
+        impl ::prost::Name for QueryParameter {
+            const NAME: &'static str = "QueryParameter";
+            const PACKAGE: &'static str = "envoy.config.route.v3";
+            fn full_name() -> ::prost::alloc::string::String {
+                "envoy.config.route.v3.RouteAction.HashPolicy.QueryParameter".into()
+            }
+            fn type_url() -> ::prost::alloc::string::String {
+                "type.googleapis.com/envoy.config.route.v3.RouteAction.HashPolicy.QueryParameter"
+                    .into()
+            }
+        }
+        #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+        pub enum PolicySpecifier {
+            #[prost(message, tag = "1")]
+            Header(Header),
+            #[prost(message, tag = "2")]
+            Cookie(Cookie),
+            #[prost(message, tag = "3")]
+            ConnectionProperties(ConnectionProperties),
+            #[prost(message, tag = "5")]
+            QueryParameter(QueryParameter),
+        }
+    }
+    impl ::prost::Name for HashPolicy {
+        const NAME: &'static str = "HashPolicy";
+        const PACKAGE: &'static str = "envoy.config.route.v3";
+        fn full_name() -> ::prost::alloc::string::String {
+            "envoy.config.route.v3.RouteAction.HashPolicy".into()
+        }
+        fn type_url() -> ::prost::alloc::string::String {
+            "type.googleapis.com/envoy.config.route.v3.RouteAction.HashPolicy".into()
         }
     }
     #[derive(
