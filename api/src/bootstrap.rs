@@ -63,6 +63,16 @@ pub struct Workload {
     /// What it is called in traces. Default: its service account.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service: Option<String>,
+    /// The zone that it runs in, as endpoints say theirs: those of the same may come first. Absent or empty: nobody knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub zone: Option<String>,
+}
+
+impl Workload {
+    /// The zone that it runs in, if anybody knows.
+    pub fn zone(&self) -> Option<&str> {
+        self.zone.as_deref().filter(|zone| !zone.is_empty())
+    }
 }
 
 /// How to reach and recognise the control plane.

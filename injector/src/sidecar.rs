@@ -159,6 +159,7 @@ fn bootstrap(settings: &Settings, installation: &Installation) -> String {
             name: variable(names::VARIABLE_POD_NAME),
             service_account: variable(names::VARIABLE_SERVICE_ACCOUNT),
             service: settings.service.clone().filter(|_| installation.proxy.tracing.is_some()),
+            zone: None,
         },
         trust_domain: installation.trust_domain.clone(),
         control_plane: ControlPlane {

@@ -13,7 +13,10 @@ use rand::Rng;
 use weft_api::bootstrap::Bootstrap;
 use weft_identity::{SpiffeId, tls::Credentials};
 use weft_runtime::{Registry, Shutdown, readiness::Hold};
-use weft_xds::{core::Node, subscriber::Subscriber};
+use weft_xds::{
+    core::{Locality, Node},
+    subscriber::Subscriber,
+};
 
 use crate::{compile::Compiler, demand::Demands, snapshot::Snapshots};
 use session::Session;
@@ -82,6 +85,7 @@ pub async fn run(subscription: Subscription, shutdown: Shutdown) {
     let node = Node {
         id: format!("{}/{}", workload.namespace, workload.name),
         cluster: workload.service_account.clone(),
+        locality: workload.zone().map(|zone| Locality { zone: zone.to_owned(), ..Locality::default() }),
         user_agent_name: "weft-proxy".to_owned(),
         ..Node::default()
     };

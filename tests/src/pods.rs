@@ -369,6 +369,7 @@ impl Cluster {
                 name: plan.name.to_owned(),
                 service_account: account,
                 service: None,
+                zone: None,
             },
             trust_domain: trust_domain.to_owned(),
             control_plane: ControlPlane {

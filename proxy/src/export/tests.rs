@@ -118,6 +118,7 @@ async fn export(endpoint: &str, spans: usize) -> Counts {
         name: "a-0".to_owned(),
         service_account: "a".to_owned(),
         service: None,
+        zone: None,
     };
     let collector = Collector::new(&tracing, None, &credentials()).unwrap();
     Exporter::new(collector, &workload, waiting, counts.clone()).run().await;

@@ -88,6 +88,7 @@ impl Told {
                 name: name.to_owned(),
                 service_account: account,
                 service: None,
+                zone: None,
             },
             trust_domain: trust_domain.to_owned(),
             control_plane: ControlPlane {

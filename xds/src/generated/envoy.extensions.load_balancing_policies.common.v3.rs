@@ -98,8 +98,6 @@ impl ::prost::Name for SlowStartConfig {
 /// What requests are hashed by.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ConsistentHashingLbConfig {
-    #[prost(message, optional, tag = "2")]
-    pub hash_balance_factor: ::core::option::Option<u32>,
     /// In place of those of the route.
     #[prost(message, repeated, tag = "3")]
     pub hash_policy: ::prost::alloc::vec::Vec<

@@ -39,6 +39,7 @@ fn a_resource_is_the_workload() {
         name: "api-6d5f-x2x".to_owned(),
         service_account: "default".to_owned(),
         service: None,
+        zone: None,
     };
     let said = |workload: &Workload| texts(&resource(workload).attributes)["service.name"].clone();
     assert_eq!(said(&workload), "default");
