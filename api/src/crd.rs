@@ -43,6 +43,19 @@ pub fn fault_injection_policy() -> Value {
     )
 }
 
+/// Of `LoadBalancerPolicy`, short name `lbp`.
+pub fn load_balancer_policy() -> Value {
+    let columns = [("Algorithm", "algorithm"), ("Locality", "locality.mode")]
+        .map(|(name, field)| json!({ "name": name, "type": "string", "jsonPath": format!(".spec.{field}") }));
+    definition(
+        "LoadBalancerPolicy",
+        "loadbalancerpolicies",
+        "lbp",
+        columns.into(),
+        &schema::load_balancer_policy(),
+    )
+}
+
 /// Of `RateLimitPolicy`, short name `rlp`.
 pub fn rate_limit_policy() -> Value {
     let mode = json!({ "name": "Mode", "type": "string", "jsonPath": ".spec.mode" });

@@ -24,6 +24,7 @@ pub mod kubernetes;
 pub mod authorization;
 pub mod rate_limit;
 pub mod fault_injection;
+pub mod load_balancer;
 pub mod retry;
 pub mod circuit_breaker;
 // what they are attached to,

@@ -18,6 +18,7 @@ use crate::{
     circuit_breaker::{CircuitBreaker, StatusRange},
     fault_injection::FaultInjection,
     gateway,
+    load_balancer::LoadBalancer,
     policy::{TargetRef, WorkloadRef},
     rate_limit::RateLimit,
     retry::Retry,
@@ -49,6 +50,15 @@ pub fn fault_injection_policy() -> Value {
         "Which requests to Services and routes are held back or answered as if the service were slow or broken.",
         target_refs(),
         rules::fault_injection(),
+    )
+}
+
+/// The schema of the `spec` of a `LoadBalancerPolicy`.
+pub fn load_balancer_policy() -> Value {
+    policy::<LoadBalancer>(
+        "Which endpoint of a Service a request goes to.",
+        named(&[""], &["Service"]),
+        rules::load_balancer(),
     )
 }
 
@@ -112,9 +122,13 @@ fn schema_of<T: JsonSchema>() -> Value {
 }
 
 fn target_refs() -> Value {
+    named(&["", gateway::GROUP], &["Service", "HTTPRoute", "GRPCRoute"])
+}
+
+fn named(groups: &[&str], kinds: &[&str]) -> Value {
     let mut target = schema_of::<TargetRef>();
-    target["properties"]["group"]["enum"] = json!(["", gateway::GROUP]);
-    target["properties"]["kind"]["enum"] = json!(["Service", "HTTPRoute", "GRPCRoute"]);
+    target["properties"]["group"]["enum"] = json!(groups);
+    target["properties"]["kind"]["enum"] = json!(kinds);
     json!({
         "description": "What it applies to, in its own namespace.",
         "type": "array",

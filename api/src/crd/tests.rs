@@ -9,6 +9,7 @@ fn the_chart_holds_what_the_types_say() {
         authorization_policy(),
         circuit_breaker_policy(),
         fault_injection_policy(),
+        load_balancer_policy(),
         rate_limit_policy(),
         retry_policy(),
     ];
@@ -35,14 +36,15 @@ fn the_chart_holds_what_the_types_say() {
 #[test]
 fn names_are_those_of_the_group() {
     let [authorization, breaker, retry] = [authorization_policy(), circuit_breaker_policy(), retry_policy()];
-    let faults = fault_injection_policy();
+    let [faults, balancers] = [fault_injection_policy(), load_balancer_policy()];
     assert_eq!(authorization["metadata"]["name"], "authorizationpolicies.policy.weft.dev");
     assert_eq!(authorization["spec"]["names"]["shortNames"], json!(["azp"]));
     assert_eq!(breaker["metadata"]["name"], "circuitbreakerpolicies.policy.weft.dev");
     assert_eq!(breaker["spec"]["names"]["shortNames"], json!(["cbp"]));
     assert_eq!(retry["metadata"]["name"], "retrypolicies.policy.weft.dev");
     assert_eq!(retry["spec"]["versions"][0]["name"], "v1alpha1");
-    for definition in [authorization, breaker, faults, retry] {
+    assert_eq!(balancers["metadata"]["name"], "loadbalancerpolicies.policy.weft.dev");
+    for definition in [authorization, balancers, breaker, faults, retry] {
         let columns = definition["spec"]["versions"][0]["additionalPrinterColumns"].as_array().unwrap();
         let spec = &definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"];
         // A column of a field that is not there shows nothing, and nobody hears of it.

@@ -6,6 +6,7 @@ use crate::{
     authorization::{RULES_MAX, SOURCES_MAX, SPIFFE_BYTES_MAX},
     circuit_breaker::{FALLBACK_BODY_BYTES_MAX, STATUSES_MAX},
     http_attributes::{METHODS_MAX, PATH_BYTES_MAX, PATHS_MAX},
+    load_balancer::{COOKIE_PATH_BYTES_MAX, KEYS_MAX, NAME_BYTES_MAX, RING_POINTS_MAX},
     network_attributes::PORTS_MAX,
     rate_limit::{LIMITS_MAX, REQUESTS_MAX},
     selector::{EXPRESSIONS_MAX, VALUES_MAX},
@@ -191,6 +192,68 @@ pub(super) fn fault_injection() -> Vec<(String, Rule)> {
     own.into_iter().map(|(field, rule)| (field.to_owned(), rule)).collect()
 }
 
+/// The demands on a `LoadBalancerPolicy`, by paths below `spec`.
+pub(super) fn load_balancer() -> Vec<(String, Rule)> {
+    let of_spec = |rule, message, blamed| (String::new(), Rule::Cel { rule, message, blamed });
+    let own = [
+        of_spec(
+            "(self.algorithm in ['RingHash', 'Maglev']) == (has(self.hashOn) && size(self.hashOn) > 0)",
+            "must hold keys for RingHash and Maglev, and for no other algorithm",
+            ".hashOn",
+        ),
+        of_spec("!has(self.ringHash) || self.algorithm == 'RingHash'", "is for RingHash", ".ringHash"),
+        of_spec(
+            "!has(self.slowStart) || self.algorithm in ['LatencyAware', 'LeastRequest', 'RoundRobin']",
+            "is for LatencyAware, LeastRequest and RoundRobin",
+            ".slowStart",
+        ),
+    ];
+    let sizes = Rule::Cel {
+        rule: "self.minimumSize <= self.maximumSize",
+        message: "must not be below minimumSize",
+        blamed: ".maximumSize",
+    };
+    let window =
+        Rule::Cel { rule: "duration(self) <= duration('1h')", message: "must be at most 1h", blamed: "" };
+    let fields = [
+        ("hashOn", Rule::Entries(0, KEYS_MAX)),
+        ("ringHash.minimumSize", Rule::Whole(1, RING_POINTS_MAX)),
+        ("ringHash.maximumSize", Rule::Whole(1, RING_POINTS_MAX)),
+        ("ringHash", sizes),
+        ("slowStart.window", window),
+        ("locality.minHealthyPercent", Rule::Whole(1, 100)),
+    ];
+    let fields = fields.into_iter().map(|(field, rule)| (field.to_owned(), rule));
+    own.into_iter().chain(fields).chain(hash_key()).collect()
+}
+
+fn hash_key() -> impl Iterator<Item = (String, Rule)> {
+    let one = Rule::Cel {
+        rule: "(has(self.header) ? 1 : 0) + (has(self.cookie) ? 1 : 0) + (has(self.queryParam) ? 1 : 0) \
+            + (has(self.source) ? 1 : 0) == 1",
+        message: "must hold one of header, cookie, queryParam and source",
+        blamed: "",
+    };
+    let path = Rule::Cel {
+        rule: "!has(self.path) || has(self.ttl)",
+        message: "is of new cookies, of which there are none without ttl",
+        blamed: ".path",
+    };
+    let names = ["header", "queryParam", "cookie.name"]
+        .into_iter()
+        .flat_map(|name| [(name, Rule::Form(TOKEN.to_owned())), (name, Rule::Characters(NAME_BYTES_MAX))]);
+    let others = [
+        ("cookie", path),
+        ("cookie.path", Rule::Form("^/[!-:<-~]*$".to_owned())),
+        ("cookie.path", Rule::Characters(COOKIE_PATH_BYTES_MAX)),
+    ];
+    let fields = names.chain(others).map(|(field, rule)| (format!("hashOn[].{field}"), rule));
+    [("hashOn[]".to_owned(), one)].into_iter().chain(fields)
+}
+
+/// RFC 9110, 5.6.2.
+const TOKEN: &str = "^[A-Za-z0-9!#$%&'*+.^_`|~-]+$";
+
 /// DNS subdomains, as names of Kubernetes are.
 const NAME: &str = "[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*";
 
@@ -253,7 +316,7 @@ fn http_attributes() -> [(&'static str, Rule); 7] {
             },
         ),
         (".methods", Rule::Entries(1, METHODS_MAX)),
-        (".methods[]", Rule::Form("^[A-Za-z0-9!#$%&'*+.^_`|~-]+$".to_owned())),
+        (".methods[]", Rule::Form(TOKEN.to_owned())),
         (".methods[]", Rule::Characters(32)),
         (".paths", Rule::Entries(1, PATHS_MAX)),
         (".paths[].value", Rule::Form(canonical_path())),

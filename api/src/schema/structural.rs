@@ -21,6 +21,7 @@ pub(super) fn field<'a>(schema: &'a mut Value, path: &str) -> &'a mut Value {
 }
 
 fn rewrite(schema: &mut Value) {
+    unite(schema);
     enumerate(schema);
     let Value::Object(keywords) = schema else { return };
     keywords.retain(|keyword, value| match keyword.as_str() {
@@ -44,6 +45,18 @@ fn rewrite(schema: &mut Value) {
     }
     if let Some(items) = keywords.get_mut("items") {
         rewrite(items);
+    }
+}
+
+/// What is null or something is that something: what is absent is left out.
+fn unite(schema: &mut Value) {
+    let Some(Value::Array(choices)) = schema.get_mut("anyOf") else { return };
+    if let [some, null] = choices.as_mut_slice()
+        && null["type"] == "null"
+    {
+        let mut some = some.take();
+        some["description"] = schema["description"].take();
+        *schema = some;
     }
 }
 

@@ -1,5 +1,6 @@
 mod authorization;
 mod fault_injection;
+mod load_balancer;
 mod pages;
 mod rate_limit;
 mod server;
@@ -325,6 +326,7 @@ fn the_files_are_structural_and_fresh() {
         ("authorization-policy", authorization_policy()),
         ("circuit-breaker-policy", circuit_breaker_policy()),
         ("fault-injection-policy", fault_injection_policy()),
+        ("load-balancer-policy", load_balancer_policy()),
         ("rate-limit-policy", rate_limit_policy()),
         ("retry-policy", retry_policy()),
     ];
