@@ -40,6 +40,9 @@ pub struct ServiceSpec {
     /// Families of its addresses, the preferred one first; of a headless service too.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub ip_families: Vec<AddressType>,
+    /// Which of its endpoints come first, in a word. One that is not known yet says nothing, as the API demands.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub traffic_distribution: Option<String>,
     #[serde(skip_serializing)]
     allocate_load_balancer_node_ports: IgnoredAny,
     #[serde(skip_serializing, rename = "externalIPs")]
@@ -68,8 +71,6 @@ pub struct ServiceSpec {
     session_affinity: IgnoredAny,
     #[serde(skip_serializing)]
     session_affinity_config: IgnoredAny,
-    #[serde(skip_serializing)]
-    traffic_distribution: IgnoredAny,
 }
 
 impl ServiceSpec {
@@ -86,6 +87,12 @@ impl ServiceSpec {
         addresses.sort_unstable();
         addresses.dedup();
         addresses
+    }
+
+    /// Whether endpoints of the caller's zone come first. Those of its node are among them: nodes are not told apart.
+    pub fn prefers_zone(&self) -> bool {
+        let preference = self.traffic_distribution.as_deref();
+        matches!(preference, Some("PreferSameZone" | "PreferClose" | "PreferSameNode"))
     }
 }
 
@@ -177,16 +184,45 @@ pub struct Endpoint {
     /// What runs there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target_ref: Option<ObjectReference>,
+    /// Zone that it stands in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub zone: Option<String>,
+    /// For whom it is meant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hints: Option<Hints>,
     #[serde(default, skip_serializing)]
     deprecated_topology: IgnoredAny,
-    #[serde(default, skip_serializing)]
-    hints: IgnoredAny,
     #[serde(default, skip_serializing)]
     hostname: IgnoredAny,
     #[serde(default, skip_serializing)]
     node_name: IgnoredAny,
-    #[serde(default, skip_serializing)]
-    zone: IgnoredAny,
+}
+
+impl Endpoint {
+    /// The zone that it is meant for, which may be another than the one it stands in where a zone has few endpoints, or
+    /// else the latter; empty where nobody knows. Whoever gives hints names one zone.
+    pub fn zone(&self) -> &str {
+        let hinted = self.hints.as_ref().and_then(|hints| hints.for_zones.first());
+        hinted.map(|hint| &hint.name).or(self.zone.as_ref()).map_or("", String::as_str)
+    }
+}
+
+/// For whom an endpoint is meant.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Hints {
+    /// For callers of these zones.
+    pub for_zones: Vec<ForZone>,
+    #[serde(skip_serializing)]
+    for_nodes: IgnoredAny,
+}
+
+/// A zone whose callers an endpoint is meant for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ForZone {
+    /// Name of the zone.
+    pub name: String,
 }
 
 /// Conditions of an endpoint; what is absent is unknown.

@@ -68,6 +68,10 @@ pub const VARIABLE_POD_NAME: &str = "WEFT_POD_NAME";
 pub const VARIABLE_POD_NAMESPACE: &str = "WEFT_POD_NAMESPACE";
 /// Variable with the service account of the pod around a container of ours.
 pub const VARIABLE_SERVICE_ACCOUNT: &str = "WEFT_SERVICE_ACCOUNT";
+/// Zone of the node that a pod runs on.
+pub const VARIABLE_ZONE: &str = "WEFT_ZONE";
+/// Label of nodes, and of pods since Kubernetes 1.35: their zone.
+pub const LABEL_ZONE: &str = "topology.kubernetes.io/zone";
 
 /// Label on namespaces and pods that asks for a sidecar (`enabled`) or refuses it (`disabled`).
 pub const LABEL_INJECT: &str = "weft.dev/inject";

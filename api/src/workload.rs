@@ -13,6 +13,9 @@ pub struct WorkloadSpec {
     /// Service account, and with the namespace its identity. Default: the name of the workload.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service_account: Option<String>,
+    /// Zone that it runs in, as `zone` of endpoints says theirs. Absent: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub zone: Option<String>,
     /// Ports by which the sidecar is entered.
     #[serde(default)]
     pub inbound: Vec<Inbound>,

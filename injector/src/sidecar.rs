@@ -78,6 +78,8 @@ pub fn proxy(settings: &Settings, installation: &Installation) -> Value {
             field(names::VARIABLE_POD_NAME, "metadata.name"),
             field(names::VARIABLE_POD_NAMESPACE, "metadata.namespace"),
             field(names::VARIABLE_SERVICE_ACCOUNT, "spec.serviceAccountName"),
+            // That of its node, which the API server writes onto a pod with a node; without the label it is empty.
+            field(names::VARIABLE_ZONE, &format!("metadata.labels['{}']", names::LABEL_ZONE)),
             {"name": names::VARIABLE_LOG, "value": settings.log_level},
             // Behind the variables that it names: only those are replaced.
             {"name": names::VARIABLE_BOOTSTRAP, "value": bootstrap(settings, installation)},
@@ -148,8 +150,8 @@ fn identity_volume() -> Value {
     })
 }
 
-/// What the sidecar is told at start, as JSON. Names of the pod stand in it as variables for the kubelet to replace;
-/// they are of letters, digits, `-` and `.`, so the JSON stays JSON. Nothing else in it holds a `$`: the installation
+/// What the sidecar is told at start, as JSON. Names of the pod, and its zone, stand in it as variables for the kubelet to
+/// replace; they are of letters, digits, `-`, `_` and `.`, so the JSON stays JSON. Nothing else in it holds a `$`: the installation
 /// was checked when it was made.
 fn bootstrap(settings: &Settings, installation: &Installation) -> String {
     let variable = |name: &str| format!("$({name})");
@@ -159,7 +161,7 @@ fn bootstrap(settings: &Settings, installation: &Installation) -> String {
             name: variable(names::VARIABLE_POD_NAME),
             service_account: variable(names::VARIABLE_SERVICE_ACCOUNT),
             service: settings.service.clone().filter(|_| installation.proxy.tracing.is_some()),
-            zone: None,
+            zone: Some(variable(names::VARIABLE_ZONE)),
         },
         trust_domain: installation.trust_domain.clone(),
         control_plane: ControlPlane {

@@ -212,6 +212,7 @@ fn workload(
 ) -> WorkloadSpec {
     WorkloadSpec {
         service_account: Some(account.to_owned()),
+        zone: None,
         inbound,
         outbound,
         admin: port::free(),

@@ -66,7 +66,7 @@ impl Sidecar {
                     service_account: workload.service_account().to_owned(),
                     // Workloads of one service have names of their own, and share an account.
                     service: None,
-                    zone: None,
+                    zone: spec.zone.clone(),
                 },
                 trust_domain: trust_domain.to_owned(),
                 control_plane: ControlPlane {

@@ -88,7 +88,7 @@ impl Told {
                 name: name.to_owned(),
                 service_account: account,
                 service: None,
-                zone: None,
+                zone: spec.zone.clone(),
             },
             trust_domain: trust_domain.to_owned(),
             control_plane: ControlPlane {

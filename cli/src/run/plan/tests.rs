@@ -22,6 +22,7 @@ fn workload(namespace: &str) -> Object<WorkloadSpec> {
         metadata: Metadata::named(namespace, "frontend"),
         spec: WorkloadSpec {
             service_account: None,
+            zone: Some("a".to_owned()),
             inbound: vec![workload::Inbound {
                 port: 8443,
                 address: Ipv4Addr::UNSPECIFIED.into(),
@@ -54,6 +55,7 @@ fn a_sidecar_is_told_what_its_workload_says() {
     let Bootstrap { workload, control_plane, inbound, outbound, admin, access_log, tracing: told, .. } =
         sidecar("shop").bootstrap;
     assert_eq!((workload.namespace.as_str(), workload.service_account.as_str()), ("shop", "frontend"));
+    assert_eq!(workload.zone(), Some("a"));
     assert_eq!(control_plane.identity, "spiffe://cluster.local/ns/weft-system/sa/weft-control-plane");
     assert_eq!(control_plane.address, "127.0.0.1:15012");
     assert_eq!(inbound, [Inbound { listen: "0.0.0.0:8443".parse().unwrap(), app: address(4200) }]);
