@@ -52,8 +52,7 @@ impl Source {
     /// Everything that is wrong, given the `findings` about the objects that are in force now.
     pub fn problems(&self, findings: &[Finding]) -> Vec<Problem> {
         match self {
-            // It looks for itself, since it can say on which line each of them stands.
-            Self::Directory(directory) => directory.reading().problems().to_vec(),
+            Self::Directory(directory) => directory.reading().problems(findings),
             Self::Cluster(cluster) => cluster.problems(findings),
         }
     }
@@ -69,6 +68,7 @@ impl Source {
 
 /// Reads `path` once. Fails with everything that is wrong, and at least one problem.
 pub fn check(path: &Path) -> Result<Store, Vec<Problem>> {
-    let reading = directory::read(path, &Reading::default());
-    if reading.problems().is_empty() { Ok(reading.store().clone()) } else { Err(reading.problems().to_vec()) }
+    let reading = directory::read(path);
+    let problems = reading.check();
+    if problems.is_empty() { Ok(reading.store().clone()) } else { Err(problems) }
 }

@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    mem,
     net::SocketAddr,
     path::{Path, PathBuf},
     time::{Duration, SystemTime},
@@ -135,14 +136,14 @@ impl Mesh {
         let half = TOKEN_LIFETIME / 2;
         let mut renewal = interval_at(Instant::now() + half, half);
         renewal.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut problems = self.source.reading().check();
         loop {
-            let before = self.source.reading().problems().to_vec();
             tokio::select! {
                 () = shutdown.draining() => break,
                 Some((name, event)) = self.children.recv() => self.observe(name, event).await,
                 reading = self.source.changed() => {
-                    let news = News::between(&before, reading.problems());
-                    self.tell_news(news).await;
+                    let before = mem::replace(&mut problems, reading.check());
+                    self.tell_news(News::between(&before, &problems)).await;
                     self.reconcile().await;
                 }
                 _ = renewal.tick() => self.renew_tokens().await,

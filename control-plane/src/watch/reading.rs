@@ -15,15 +15,16 @@ use super::{
 use crate::{
     document,
     resolve::resolve,
-    store::{ObjectKey, Reason, Store},
+    store::{Finding, ObjectKey, Reason, Store},
 };
 
 /// The objects of all files, and what is wrong with them.
 #[derive(Clone, Debug, Default)]
 pub struct Reading {
-    files: BTreeMap<PathBuf, Arc<File>>,
+    files: BTreeMap<Arc<Path>, Arc<File>>,
+    /// The files that hold each object: it is in force as the first of them by name has it.
+    holders: BTreeMap<ObjectKey, BTreeSet<Arc<Path>>>,
     store: Store,
-    problems: Vec<Problem>,
 }
 
 /// What a file holds, and, where it is broken, what it held before.
@@ -32,6 +33,8 @@ struct File {
     content: Content,
     objects: BTreeMap<ObjectKey, Located>,
     problems: Vec<Problem>,
+    /// What its objects say in vain.
+    unheeded: Vec<Finding>,
 }
 
 /// What was found where a file is.
@@ -41,6 +44,8 @@ pub(super) enum Content {
     Text(String),
     /// Nothing that can be read, and why.
     Unreadable(String),
+    /// Nothing at all.
+    Absent,
 }
 
 impl Reading {
@@ -49,71 +54,100 @@ impl Reading {
         &self.store
     }
 
-    /// Everything that is wrong, by file and line.
-    pub fn problems(&self) -> &[Problem] {
-        &self.problems
+    /// The files that were there.
+    pub(super) fn files(&self) -> impl Iterator<Item = &Path> {
+        self.files.keys().map(AsRef::as_ref)
     }
 
-    /// Whether `contents` are what this was made from.
-    pub(super) fn is_of(&self, contents: &BTreeMap<PathBuf, Content>) -> bool {
-        let own = self.files.iter().map(|(path, file)| (path, &file.content));
-        own.eq(contents)
+    /// Whether this file was there.
+    pub(super) fn has(&self, file: &Path) -> bool {
+        self.files.contains_key(file)
     }
 
-    /// The reading that follows: what broke keeps its last good state, what is gone leaves.
-    pub(super) fn next(&self, contents: BTreeMap<PathBuf, Content>) -> Self {
-        let mut files = BTreeMap::new();
-        for (path, content) in contents {
-            let before = self.files.get(&path);
-            let file = match before {
-                Some(file) if file.content == content => file.clone(),
-                _ => Arc::new(File::read(&path, content, before.map(AsRef::as_ref))),
+    /// Everything that is wrong, by file and line: for those who have not followed the references of the objects.
+    pub fn check(&self) -> Vec<Problem> {
+        self.problems(&resolve(&self.store).findings)
+    }
+
+    /// The same, given what is wrong with the objects together.
+    pub fn problems(&self, findings: &[Finding]) -> Vec<Problem> {
+        let shared = self.holders.iter().filter(|(_, files)| files.len() > 1).map(|(key, _)| key);
+        let duplicates = shared.flat_map(|key| {
+            let mut held = self.located(key);
+            let first = held.next();
+            let second = move |(path, located)| {
+                first.map(|(owner, first)| duplicate(path, key, located, owner, first.node.line))
             };
-            files.insert(path, file);
-        }
-        let mut problems: Vec<_> = files.values().flat_map(|file| file.problems.iter().cloned()).collect();
-        let owners = owners(&files, &mut problems);
-        let mut store = self.store.clone();
-        for key in
-            self.files.values().flat_map(|file| file.objects.keys()).filter(|key| !owners.contains_key(key))
-        {
-            store.remove(key);
-        }
-        for (_, located) in owners.values() {
-            store.apply(&located.object);
-        }
-        let unheeded = owners.values().flat_map(|(_, located)| unheeded::check(located));
-        for finding in resolve(&store).findings.into_iter().chain(unheeded) {
-            let Some((path, located)) = owners.get(&finding.object) else { continue };
-            problems.push(Problem {
+            held.filter_map(second)
+        });
+        let unheeded = self.files.iter().flat_map(|(path, file)| {
+            let counts = |finding: &&Finding| {
+                self.located(&finding.object).next().is_some_and(|(owner, _)| owner == path.as_ref())
+            };
+            file.unheeded.iter().filter(counts)
+        });
+        let found = findings.iter().chain(unheeded).filter_map(|finding| {
+            let (path, located) = self.located(&finding.object).next()?;
+            Some(Problem {
                 place: Some(Place { file: path.to_path_buf(), line: located.node.line_of(&finding.field) }),
                 object: Some(finding.object.to_string()),
-                field: finding.field,
+                field: finding.field.clone(),
                 reason: finding.reason,
-                message: finding.message,
-                hint: finding.hint,
-            });
-        }
+                message: finding.message.clone(),
+                hint: finding.hint.clone(),
+            })
+        });
+        let of_files = self.files.values().flat_map(|file| file.problems.iter().cloned());
+        let mut problems: Vec<_> = of_files.chain(duplicates).chain(found).collect();
         problems.sort();
-        Self { files, store, problems }
+        problems
     }
-}
 
-/// The file that each object comes from: of several, the first by name.
-fn owners<'a>(
-    files: &'a BTreeMap<PathBuf, Arc<File>>,
-    problems: &mut Vec<Problem>,
-) -> BTreeMap<&'a ObjectKey, (&'a Path, &'a Located)> {
-    let mut owners: BTreeMap<_, (&Path, &Located)> = BTreeMap::new();
-    for (path, file) in files {
-        for (key, located) in &file.objects {
-            match owners.get(key) {
-                None => drop(owners.insert(key, (path, located))),
-                Some((owner, first)) => problems.push(duplicate(path, key, located, owner, first.node.line)),
+    /// Where an object is held, and how: the first has it in force.
+    fn located<'a>(&'a self, key: &'a ObjectKey) -> impl Iterator<Item = (&'a Path, &'a Located)> {
+        let files = self.holders.get(key).into_iter().flatten();
+        files.filter_map(|path| Some((path.as_ref(), self.files.get(path)?.objects.get(key)?)))
+    }
+
+    /// Takes in what was found in some files: what broke keeps its last good state, what is gone leaves. Says whether
+    /// any of it says something else than before.
+    pub(super) fn update(&mut self, found: BTreeMap<PathBuf, Content>) -> bool {
+        let mut touched = BTreeSet::new();
+        let mut changed = false;
+        for (path, content) in found {
+            let before = self.files.get(path.as_path());
+            if *before.map_or(&Content::Absent, |file| &file.content) == content {
+                continue;
+            }
+            changed = true;
+            let path: Arc<Path> = path.into();
+            let before = self.files.remove(&path);
+            for key in before.iter().flat_map(|file| file.objects.keys()) {
+                self.holders.entry(key.clone()).or_default().remove(&path);
+                touched.insert(key.clone());
+            }
+            if content == Content::Absent {
+                continue;
+            }
+            let file = File::read(&path, content, before.as_deref());
+            for key in file.objects.keys() {
+                self.holders.entry(key.clone()).or_default().insert(path.clone());
+                touched.insert(key.clone());
+            }
+            self.files.insert(path, Arc::new(file));
+        }
+        for key in touched {
+            let object = self.located(&key).next().map(|(_, located)| located.object.clone());
+            match object {
+                Some(object) => drop(self.store.apply(&object)),
+                None => {
+                    self.holders.remove(&key);
+                    self.store.remove(&key);
+                }
             }
         }
+        changed
     }
-    owners
 }
 
 fn duplicate(path: &Path, key: &ObjectKey, located: &Located, owner: &Path, line: u32) -> Problem {
@@ -139,7 +173,9 @@ impl File {
                 message,
                 hint: String::new(),
             };
-            Self { content, objects: kept.cloned().unwrap_or_default(), problems: vec![problem] }
+            let objects = kept.cloned().unwrap_or_default();
+            let unheeded = before.map(|file| file.unheeded.clone()).unwrap_or_default();
+            Self { content, objects, problems: vec![problem], unheeded }
         };
         let text = match &content {
             Content::Text(text) => text,
@@ -147,12 +183,14 @@ impl File {
                 let reason = reason.clone();
                 return broken(content, 1, Reason::Unreadable, reason);
             }
+            Content::Absent => "",
         };
         match document::parse(text) {
             Err(error) => broken(content, error.line, Reason::Syntax, error.message),
             Ok(documents) => {
                 let (objects, problems) = objects(path, documents, kept);
-                Self { content, objects, problems }
+                let unheeded = objects.values().flat_map(unheeded::check).collect();
+                Self { content, objects, problems, unheeded }
             }
         }
     }

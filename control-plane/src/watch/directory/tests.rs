@@ -43,14 +43,14 @@ async fn edits_renames_breakage_mending_and_deletion_are_noticed() {
     until(&mut source, |reading| port(reading, "api") == Some(82)).await;
 
     fs::write(&file, "a: [").unwrap();
-    until(&mut source, |reading| reading.problems().len() == 1).await;
+    until(&mut source, |reading| reading.check().len() == 1).await;
     assert_eq!(port(source.reading(), "api"), Some(82), "the last good state stays");
 
     fs::write(&file, service("api", 83)).unwrap();
-    until(&mut source, |reading| reading.problems().is_empty() && port(reading, "api") == Some(83)).await;
+    until(&mut source, |reading| reading.check().is_empty() && port(reading, "api") == Some(83)).await;
 
     fs::write(folder.path().join("other.json"), "{\"apiVersion\": \"v1\"}").unwrap();
-    until(&mut source, |reading| reading.problems().len() == 1).await;
+    until(&mut source, |reading| reading.check().len() == 1).await;
 
     fs::remove_file(&file).unwrap();
     until(&mut source, |reading| port(reading, "api").is_none()).await;
@@ -96,6 +96,33 @@ async fn a_lost_notice_is_made_up_for() {
     assert_eq!(port(source.changed().await, "api"), Some(80));
 }
 
+#[tokio::test(start_paused = true)]
+async fn files_are_looked_at_that_notices_name_and_all_where_it_may_be_any() {
+    let folder = TempDir::new().unwrap();
+    let file = |name: &str| folder.path().join(name);
+    for name in ["a.yaml", "b.yaml"] {
+        fs::write(file(name), service("api", 80)).unwrap();
+    }
+    let mut source = Directory::open(folder.path()).unwrap();
+    source.watcher = None;
+    let mut seen = |names: &[&str]| {
+        source.touched.note(&names.iter().map(|name| file(name)).collect::<Vec<_>>());
+        let found = source.look();
+        found.into_keys().map(|file| file.file_name().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let all = ["a.yaml", "b.yaml"];
+    assert_eq!(seen(&["a.yaml"]), all, "at first");
+    assert_eq!(seen(&["a.yaml"]), ["a.yaml"]);
+    assert_eq!(seen(&[]), all, "notices were lost");
+    assert_eq!(seen(&["b.yaml"]), ["b.yaml"]);
+    assert_eq!(seen(&["b.yaml", "..data"]), all, "what links lead through is another");
+    assert_eq!(seen(&["new.yaml"]), all, "whether it is too many, all of them say");
+    let many: Vec<_> = (0..=TOUCHED_MAX).map(|number| format!("{number}.yaml")).collect();
+    assert_eq!(seen(&many.iter().map(String::as_str).collect::<Vec<_>>()), all);
+    tokio::time::advance(RESCAN).await;
+    assert_eq!(seen(&["a.yaml"]), all, "every few seconds");
+}
+
 #[test]
 fn a_path_that_is_not_there_says_so() {
     let Err(error) = Directory::open(Path::new("no/such/folder")) else { panic!("opened") };
@@ -108,6 +135,6 @@ fn what_is_too_large_or_no_text_is_a_problem_and_not_the_end() {
     fs::write(folder.path().join("a.yaml"), service("api", 80)).unwrap();
     fs::write(folder.path().join("b.yaml"), [0xff, 0xfe, 0xff]).unwrap();
     fs::File::create(folder.path().join("c.yaml")).unwrap().set_len(FILE_BYTES_MAX + 1).unwrap();
-    let reading = read(folder.path(), &Reading::default());
-    assert_eq!((port(&reading, "api"), reading.problems().len()), (Some(80), 2));
+    let reading = read(folder.path());
+    assert_eq!((port(&reading, "api"), reading.check().len()), (Some(80), 2));
 }

@@ -9,7 +9,16 @@ fn read(files: &[(&str, &str)]) -> Reading {
 
 fn after(before: &Reading, files: &[(&str, &str)]) -> Reading {
     let text = |(name, text): &(&str, &str)| (PathBuf::from(name), Content::Text((*text).to_owned()));
-    before.next(files.iter().map(text).collect())
+    following(before, files.iter().map(text).collect())
+}
+
+/// What follows on `before` where these are all files.
+fn following(before: &Reading, contents: BTreeMap<PathBuf, Content>) -> Reading {
+    let mut reading = before.clone();
+    let mut found: BTreeMap<_, _> = before.files().map(|file| (file.to_owned(), Content::Absent)).collect();
+    found.extend(contents);
+    reading.update(found);
+    reading
 }
 
 /// An object of `kind` beside the service `api`, from line 6 on.
@@ -264,7 +273,7 @@ fn every_kind_of_mistake_names_line_field_and_reason() {
     ];
     for (text, line, field, reason) in table {
         let reading = read(&[("objects.yaml", &text)]);
-        let [problem] = reading.problems() else { panic!("{text}\n{:#?}", reading.problems()) };
+        let [problem] = &reading.check()[..] else { panic!("{text}\n{:#?}", reading.check()) };
         assert_eq!(
             (problem.place.as_ref().unwrap().line, problem.field.as_str(), problem.reason),
             (line, field, reason),
@@ -276,7 +285,7 @@ fn every_kind_of_mistake_names_line_field_and_reason() {
 
 #[test]
 fn hints_name_what_was_meant() {
-    let hint = |text: &str| read(&[("a.yaml", text)]).problems()[0].hint.clone();
+    let hint = |text: &str| read(&[("a.yaml", text)]).check()[0].hint.clone();
     assert_eq!(hint(&breaker("limts: {}")), "did you mean `limits`?");
     assert!(
         hint("apiVersion: v1\nkind: Sevice").contains("did you mean `Service`? known are Service (v1), ")
@@ -293,7 +302,7 @@ fn the_example_of_routes_is_in_order() {
         .join("---\n");
     let example = include_str!("../../../../docs/examples/routing.yaml");
     let reading = read(&[("routing.yaml", example), ("services.yaml", &services)]);
-    assert!(reading.problems().is_empty(), "{:#?}", reading.problems());
+    assert!(reading.check().is_empty(), "{:#?}", reading.check());
     assert_eq!((reading.store().http_routes.len(), reading.store().grpc_routes.len()), (1, 1));
 }
 
@@ -303,7 +312,7 @@ fn calls_win_a_port_over_requests_and_the_loser_is_told() {
     let requests = route(&on(""));
     let calls = requests.replace("HTTPRoute", "GRPCRoute").trim_start_matches(SERVICE).to_owned();
     let reading = read(&[("1.yaml", &requests), ("2.yaml", &calls)]);
-    let [problem] = reading.problems() else { panic!("{:#?}", reading.problems()) };
+    let [problem] = &reading.check()[..] else { panic!("{:#?}", reading.check()) };
     assert_eq!((problem.field.as_str(), problem.reason), ("spec.parentRefs[0]", Reason::Conflicted));
     assert_eq!(problem.object.as_deref(), Some("HTTPRoute default/x"));
     assert!(problem.message.contains("GRPCRoute default/x"), "{problem}");
@@ -317,7 +326,7 @@ fn calls_win_a_port_over_requests_and_the_loser_is_told() {
         calls.replace("name: api", "name: api, port: 81"),
     ];
     let reading = read(&[("1.yaml", &apart.concat())]);
-    assert!(reading.problems().is_empty(), "{:#?}", reading.problems());
+    assert!(reading.check().is_empty(), "{:#?}", reading.check());
 }
 
 /// A route of bytes on a port of the Service `api`.
@@ -343,7 +352,8 @@ fn the_kind_that_knows_most_of_what_it_routes_wins_a_port() {
         let mut files: Vec<_> = files.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
         files.push(("service.yaml", SERVICE));
         let reading = read(&files);
-        let losers = reading.problems().iter().map(|problem| {
+        let problems = reading.check();
+        let losers = problems.iter().map(|problem| {
             assert_eq!((problem.field.as_str(), problem.reason), ("spec.parentRefs[0]", Reason::Conflicted));
             assert!(problem.message.contains(by_rank[first].0), "{problem}");
             problem.object.clone().unwrap().split(' ').next().unwrap().to_owned()
@@ -372,9 +382,10 @@ fn of_two_routes_of_bytes_that_say_the_same_the_older_counts() {
         ("TLSRoute", &tls, &["spec.hostnames[1]", "spec.hostnames[2]"]),
     ] {
         let reading = read(&[("1.yaml", SERVICE), ("2.yaml", &routes[0]), ("3.yaml", &routes[1])]);
-        let found: Vec<_> = reading.problems().iter().map(|problem| problem.field.as_str()).collect();
-        assert_eq!(found, fields, "{:#?}", reading.problems());
-        for problem in reading.problems() {
+        let problems = reading.check();
+        let found: Vec<_> = problems.iter().map(|problem| problem.field.as_str()).collect();
+        assert_eq!(found, fields, "{:#?}", reading.check());
+        for problem in &problems {
             assert_eq!(problem.reason, Reason::Conflicted);
             assert_eq!(problem.object.as_deref(), Some(format!("{kind} default/a-young").as_str()));
             assert!(problem.message.contains("default/b-old"), "{problem}");
@@ -407,7 +418,7 @@ fn of_two_policies_for_one_target_the_older_wins_and_the_other_is_told() {
         let (young, old) =
             (policy("a-young", "2026-01-02T00:00:00Z"), policy("b-old", "2026-01-01T00:00:00Z"));
         let reading = read(&[("1.yaml", &route), ("2.yaml", &young), ("3.yaml", &old)]);
-        let [problem] = reading.problems() else { panic!("{:#?}", reading.problems()) };
+        let [problem] = &reading.check()[..] else { panic!("{:#?}", reading.check()) };
         assert_eq!(
             (
                 problem.place.as_ref().unwrap().file.to_str(),
@@ -424,9 +435,9 @@ fn of_two_policies_for_one_target_the_older_wins_and_the_other_is_told() {
 fn a_policy_that_a_service_heeds_too_says_nothing_in_vain() {
     let mixed = breaker_of_route("endpoint: {consecutive: 1}")
         .replace("targetRefs: [", "targetRefs: [{group: \"\", kind: Service, name: api}, ");
-    assert_eq!(read(&[("a.yaml", &mixed)]).problems(), []);
+    assert_eq!(read(&[("a.yaml", &mixed)]).check(), []);
     let heeded = breaker_of_route("limits: {maxRequests: 1}\n  target: {consecutive: 1}\n  mode: Audit");
-    assert_eq!(read(&[("a.yaml", &heeded)]).problems(), []);
+    assert_eq!(read(&[("a.yaml", &heeded)]).check(), []);
 }
 
 fn ports(reading: &Reading, name: &str) -> Option<Vec<u16>> {
@@ -450,19 +461,19 @@ fn what_breaks_keeps_its_last_good_state_and_the_rest_applies() {
         let reading = after(&good, &[("a.yaml", &text)]);
         assert_eq!(ports(&reading, "api"), Some(vec![80]), "{how}");
         assert_eq!(ports(&reading, "other"), Some(vec![other_port]), "{how}");
-        assert_eq!(reading.problems().len(), 1, "{how}");
+        assert_eq!(reading.check().len(), 1, "{how}");
         let gone = after(&reading, &[("a.yaml", &moved)]);
         assert_eq!(
-            (ports(&gone, "api"), gone.problems().len()),
+            (ports(&gone, "api"), gone.check().len()),
             (None, 0),
             "{how}: gone once it is really gone"
         );
     }
     let unreadable =
         BTreeMap::from([(PathBuf::from("a.yaml"), Content::Unreadable("cannot be read".to_owned()))]);
-    let reading = good.next(unreadable);
+    let reading = following(&good, unreadable);
     assert_eq!(ports(&reading, "api"), Some(vec![80]));
-    assert_eq!(reading.problems()[0].reason, Reason::Unreadable);
+    assert_eq!(reading.check()[0].reason, Reason::Unreadable);
 }
 
 #[test]
@@ -477,14 +488,28 @@ fn an_object_that_says_the_same_stays_the_one_that_it_was() {
 fn an_object_may_move_to_another_file() {
     let before = read(&[("a.yaml", SERVICE)]);
     let reading = after(&before, &[("b.yaml", SERVICE)]);
-    assert_eq!((ports(&reading, "api"), reading.problems()), (Some(vec![80]), &[][..]));
+    assert_eq!((ports(&reading, "api"), reading.check()), (Some(vec![80]), vec![]));
+}
+
+#[test]
+fn of_two_files_that_hold_an_object_the_first_has_it_in_force_until_it_is_gone() {
+    let other = SERVICE.replace("80", "81");
+    let both = read(&[("a.yaml", SERVICE), ("b.yaml", &other)]);
+    let problem = |reading: &Reading| reading.check().iter().map(ToString::to_string).collect::<Vec<_>>();
+    let second = "b.yaml:3: metadata.name makes this a second Service default/api, which is in force from \
+                  a.yaml:1 (remove or rename one of them)";
+    assert_eq!((ports(&both, "api"), problem(&both)), (Some(vec![80]), vec![second.to_owned()]));
+    let first = after(&both, &[("a.yaml", ""), ("b.yaml", &other)]);
+    assert_eq!((ports(&first, "api"), problem(&first)), (Some(vec![81]), vec![]));
+    let none = after(&first, &[("a.yaml", "")]);
+    assert_eq!((ports(&none, "api"), problem(&none)), (None, vec![]));
 }
 
 #[test]
 fn a_list_holds_objects() {
     let items = SERVICE.replace('\n', "\n  ");
     let reading = read(&[("a.yaml", &format!("apiVersion: v1\nkind: List\nitems:\n- {items}"))]);
-    assert_eq!((ports(&reading, "api"), reading.problems()), (Some(vec![80]), &[][..]));
+    assert_eq!((ports(&reading, "api"), reading.check()), (Some(vec![80]), vec![]));
 }
 
 #[test]
@@ -493,11 +518,11 @@ fn problems_are_news_once() {
     let broken = after(&good, &[("a.yaml", &SERVICE.replace("port: 80", "port: x"))]);
     let moved = after(&broken, &[("a.yaml", &format!("\n{}", SERVICE.replace("port: 80", "port: x")))]);
     let news = |a: &Reading, b: &Reading| {
-        let news = super::super::News::between(a.problems(), b.problems());
+        let news = super::super::News::between(&a.check(), &b.check());
         (news.appeared.len(), news.mended.len())
     };
     assert_eq!(news(&good, &broken), (1, 0));
     assert_eq!(news(&broken, &moved), (0, 0));
     assert_eq!(news(&moved, &good), (0, 1));
-    assert_eq!(broken.problems()[0].object.as_deref(), Some("Service default/api"));
+    assert_eq!(broken.check()[0].object.as_deref(), Some("Service default/api"));
 }
