@@ -9,7 +9,7 @@ mod routes;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    net::{IpAddr, SocketAddr},
+    net::SocketAddr,
     sync::Arc,
 };
 
@@ -26,7 +26,7 @@ use weft_xds::{
 };
 
 use crate::{
-    resolve::{self, Attachment, PodView, Policies, PortView, Routes, ServiceView, WorkloadView},
+    resolve::{self, Attachment, PodView, Policies, PortView, Resolver, Routes, ServiceView, WorkloadView},
     snapshot::{self, Entrance, Published, Snapshot},
     store::{Finding, ObjectName, Store},
 };
@@ -36,12 +36,8 @@ pub struct Compiler {
     trust_domain: TrustDomain,
     /// What keys of sessions are made from.
     secret: hmac::Key,
-    /// What each service was compiled from.
-    services: BTreeMap<ObjectName, ServiceView>,
-    /// What each workload was compiled from.
-    workloads: BTreeMap<ObjectName, WorkloadView>,
-    /// What each pod of the mesh was compiled from.
-    pods: BTreeMap<ObjectName, PodView>,
+    /// What everything was compiled from.
+    resolver: Resolver,
     /// Whether pods take plaintext, of which nobody says anything.
     mtls: Mtls,
     /// How pods are entered: few ways for many pods, so each is held once.
@@ -55,9 +51,9 @@ pub struct Compiled {
     /// What to publish: the same value as before if nothing changed.
     pub snapshot: Arc<Snapshot>,
     /// What is wrong with the objects together.
-    pub findings: Vec<Finding>,
+    pub findings: Arc<[Finding]>,
     /// By which of its `parentRefs` a route has a port.
-    pub attached: BTreeSet<Attachment>,
+    pub attached: Arc<BTreeSet<Attachment>>,
     /// How many services, workloads and pods had to be encoded anew.
     pub encoded: usize,
 }
@@ -117,9 +113,7 @@ impl Compiler {
         Self {
             trust_domain,
             secret: hmac::Key::new(hmac::HMAC_SHA256, secret),
-            services: BTreeMap::new(),
-            workloads: BTreeMap::new(),
-            pods: BTreeMap::new(),
+            resolver: Resolver::default(),
             mtls: Mtls::Permissive,
             entrances: BTreeSet::new(),
             snapshot: Arc::new(Snapshot::new(trust_bundle)),
@@ -141,41 +135,39 @@ impl Compiler {
     /// Compiles `store`. The generation is `now_ms`, or above the last one if the clock was set back.
     pub fn compile(&mut self, store: &Store, now_ms: u64) -> Compiled {
         let generation = now_ms.max(self.snapshot.generation() + 1);
-        let resolved = resolve::resolve(store);
+        let resolve::Changed { services, pods, workloads } = self.resolver.resolve(store);
         let mut next = Snapshot::clone(&self.snapshot);
         let mut changed = Vec::new();
-        let mut encoded = self.compile_services(&resolved.services, generation, &mut next, &mut changed);
-        encoded += self.compile_workloads(&resolved.workloads, generation, &mut next, &mut changed);
-        encoded += self.compile_pods(&resolved.pods, generation, &mut next, &mut changed);
-        self.services = resolved.services;
-        self.pods = resolved.pods;
-        self.workloads = resolved.workloads;
+        let mut encoded = self.compile_services(&services, generation, &mut next, &mut changed);
+        encoded += self.compile_workloads(&workloads, generation, &mut next, &mut changed);
+        encoded += self.compile_pods(&pods, generation, &mut next, &mut changed);
         if !changed.is_empty() {
-            next.addresses = addresses(&self.services);
-            next.pod_addresses = pod_addresses(&self.pods);
             next.advance(generation, changed);
             self.snapshot = Arc::new(next);
         }
-        let resolve::Resolved { findings, attached, .. } = resolved;
+        let resolved = self.resolver.resolved();
+        let (findings, attached) = (resolved.findings.clone(), resolved.attached.clone());
         Compiled { snapshot: self.snapshot.clone(), findings, attached, encoded }
     }
 
     fn compile_services(
         &self,
-        views: &BTreeMap<ObjectName, ServiceView>,
+        others: &BTreeMap<ObjectName, Option<ServiceView>>,
         generation: u64,
         next: &mut Snapshot,
         changed: &mut Vec<(Kind, String)>,
     ) -> usize {
         let mut encoded = 0;
-        for name in self.services.keys().filter(|name| !views.contains_key(name)) {
-            withdraw(&mut next.services, name, changed);
+        for address in others.values().flatten().flat_map(|before| &before.addresses) {
+            next.addresses.remove(address);
         }
-        for (name, view) in views {
-            if self.services.get(name) == Some(view) {
+        for name in others.keys() {
+            let Some(view) = self.resolver.resolved().services.get(name) else {
+                withdraw(&mut next.services, name, changed);
                 continue;
-            }
+            };
             encoded += 1;
+            next.addresses.extend(view.addresses.iter().map(|address| (*address, name.clone())));
             let drafts = of_service(name, view, &self.trust_domain, &self.secret);
             replace(&mut next.services, name, drafts, generation, changed);
         }
@@ -184,21 +176,20 @@ impl Compiler {
 
     fn compile_pods(
         &mut self,
-        views: &BTreeMap<ObjectName, PodView>,
+        others: &BTreeMap<ObjectName, Option<PodView>>,
         generation: u64,
         next: &mut Snapshot,
         changed: &mut Vec<(Kind, String)>,
     ) -> usize {
         let mut encoded = 0;
         let mut entrances = false;
-        for name in self.pods.keys().filter(|name| !views.contains_key(name)) {
-            withdraw(&mut next.pods, name, changed);
-            entrances |= next.pod_entrances.remove(name).is_some();
-        }
-        for (name, view) in views {
-            if self.pods.get(name) == Some(view) {
+        for (name, before) in others {
+            self.readdress(name, before.as_ref(), next);
+            let Some(view) = self.resolver.resolved().pods.get(name) else {
+                withdraw(&mut next.pods, name, changed);
+                entrances |= next.pod_entrances.remove(name).is_some();
                 continue;
-            }
+            };
             encoded += 1;
             replace(&mut next.pods, name, of_pod(name, view, &self.trust_domain), generation, changed);
             let held = next.pod_entrances.get(name);
@@ -214,6 +205,7 @@ impl Compiler {
             });
             next.pod_entrances.insert(name.clone(), Entrance { service_account, listener });
         }
+        self.note_moved(others, next, changed);
         // What nobody else holds is of no pod any more.
         self.entrances.retain(|body| !body.is_unique());
         if entrances {
@@ -222,30 +214,56 @@ impl Compiler {
         encoded
     }
 
+    /// Takes the addresses of a pod for those that it has now, in place of those that it had `before`.
+    fn readdress(&self, name: &ObjectName, before: Option<&PodView>, next: &mut Snapshot) {
+        for address in before.iter().flat_map(|before| &before.addresses) {
+            next.pod_addresses.remove(&(*address, name.clone()));
+        }
+        let after = self.resolver.resolved().pods.get(name);
+        let addresses = after.iter().flat_map(|after| &after.addresses);
+        next.pod_addresses.extend(addresses.map(|address| (*address, name.clone())));
+    }
+
+    /// Notes what stands behind addresses that belong to another pod now, though it may be what that pod had all the time.
+    fn note_moved(
+        &self,
+        others: &BTreeMap<ObjectName, Option<PodView>>,
+        next: &Snapshot,
+        changed: &mut Vec<(Kind, String)>,
+    ) {
+        let after = others.keys().filter_map(|name| self.resolver.resolved().pods.get(name));
+        for address in others.values().flatten().chain(after).flat_map(|view| &view.addresses) {
+            let (was, is) = (self.snapshot.pod_at(*address), next.pod_at(*address));
+            if was == is {
+                continue;
+            }
+            let was = was.and_then(|name| self.snapshot.pods.get(name));
+            let is = is.and_then(|name| next.pods.get(name));
+            was.iter().chain(&is).flat_map(|all| all.iter()).for_each(|published| note(published, changed));
+        }
+    }
+
     fn compile_workloads(
         &self,
-        views: &BTreeMap<ObjectName, WorkloadView>,
+        others: &BTreeMap<ObjectName, Option<WorkloadView>>,
         generation: u64,
         next: &mut Snapshot,
         changed: &mut Vec<(Kind, String)>,
     ) -> usize {
         let mut encoded = 0;
-        let before = next.workloads.len();
-        next.workloads.retain(|name, _| views.contains_key(name));
-        let mut touched = next.workloads.len() != before;
-        for (name, view) in views {
-            if self.workloads.get(name) == Some(view) {
+        for name in others.keys() {
+            let Some(view) = self.resolver.resolved().workloads.get(name) else {
+                next.workloads.remove(name);
                 continue;
-            }
+            };
             encoded += 1;
-            touched = true;
             let draft = inbound::of_workload(view, &self.trust_domain);
             let held = next.workloads.get(name).map(|entrance| &entrance.listener);
             let listener = draft.publish(generation, held).resource;
             let service_account = view.workload.service_account().to_owned();
             next.workloads.insert(name.clone(), Entrance { service_account, listener });
         }
-        if touched {
+        if !others.is_empty() {
             changed.push((Kind::Listener, names::RESOURCE_INBOUND.to_owned()));
         }
         encoded
@@ -358,20 +376,6 @@ fn withdraw(
 fn note(published: &Published, changed: &mut Vec<(Kind, String)>) {
     let Resource { name, aliases, .. } = published.resource.as_ref();
     changed.extend([name].into_iter().chain(aliases).map(|name| (published.kind, name.clone())));
-}
-
-/// Which service each virtual address belongs to.
-fn addresses(services: &BTreeMap<ObjectName, ServiceView>) -> BTreeMap<SocketAddr, ObjectName> {
-    let owned =
-        services.iter().flat_map(|(name, view)| view.addresses.iter().map(move |address| (*address, name)));
-    owned.map(|(address, name)| (address, name.clone())).collect()
-}
-
-/// Which pod of the mesh each address belongs to.
-fn pod_addresses(pods: &BTreeMap<ObjectName, PodView>) -> BTreeMap<IpAddr, ObjectName> {
-    let owned =
-        pods.iter().flat_map(|(name, view)| view.addresses.iter().map(move |address| (*address, name)));
-    owned.map(|(address, name)| (address, name.clone())).collect()
 }
 
 #[cfg(test)]

@@ -1,13 +1,19 @@
-//! What belongs together: for each service its endpoints, routes and policies; and what refers to nothing.
+//! What belongs together: for each service its endpoints, routes and policies; and what refers to nothing. A change is
+//! followed to what it touches.
 
 mod addresses;
 mod annotations;
 mod attach;
+mod backing;
+mod changes;
 mod flaw;
 mod pods;
 mod protocol;
 mod references;
+mod referrers;
+mod resolver;
 mod routes;
+mod rules;
 mod select;
 
 use std::{
@@ -19,10 +25,7 @@ use std::{
 use weft_api::{
     Object,
     authorization::Authorization,
-    kubernetes::{
-        AddressType, EndpointSlice, LABEL_SERVICE_NAME, ObjectReference, ServicePort, ServiceSpec, Transport,
-    },
-    names,
+    kubernetes::{AddressType, EndpointSlice, ObjectReference, ServicePort, ServiceSpec},
     policy::{Policy, WorkloadRef},
     rate_limit::RateLimit,
     workload::WorkloadSpec,
@@ -30,19 +33,15 @@ use weft_api::{
 
 use crate::store::{Finding, ObjectKey, ObjectKind, ObjectName, Store};
 
-use annotations::Annotations;
-use attach::Attached;
-use pods::Pods;
-use routes::AttachedRoutes;
-use select::Selected;
-
 pub use attach::Policies;
+pub use backing::Backing;
 pub use pods::{PodPort, PodTarget, PodView};
 pub use protocol::Protocol;
+pub use resolver::{Changed, Resolver};
 pub use routes::{RouteView, Routes};
 
 /// A store whose references are followed.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Resolved {
     /// Services, with all that their resources are made from.
     pub services: BTreeMap<ObjectName, ServiceView>,
@@ -51,9 +50,9 @@ pub struct Resolved {
     /// Workloads of this machine, likewise.
     pub workloads: BTreeMap<ObjectName, WorkloadView>,
     /// What is wrong with the objects together, in order.
-    pub findings: Vec<Finding>,
+    pub findings: Arc<[Finding]>,
     /// By which of its `parentRefs` a route has a port.
-    pub attached: BTreeSet<Attachment>,
+    pub attached: Arc<BTreeSet<Attachment>>,
 }
 
 /// A route, and the index of a parent.
@@ -65,12 +64,8 @@ pub type Attachment = (ObjectKey, usize);
 pub struct ServiceView {
     /// The service.
     pub service: Arc<Object<ServiceSpec>>,
-    /// Its endpoints.
-    pub slices: Vec<Arc<Object<EndpointSlice>>>,
-    /// The workloads that its endpoints name.
-    pub workloads: BTreeMap<ObjectName, Arc<Object<WorkloadSpec>>>,
-    /// The pods that its endpoints name.
-    pub pods: BTreeMap<ObjectName, Arc<PodTarget>>,
+    /// Its endpoints, and who they are.
+    pub backing: Arc<Backing>,
     /// Virtual addresses that are its own, with every port of it.
     pub addresses: Vec<SocketAddr>,
     /// Its TCP ports, in the order of the service.
@@ -110,82 +105,11 @@ pub struct PortView {
     pub policies: Policies,
 }
 
-/// Follows every reference of `store`.
+/// Follows every reference of `store`, which is alone.
 pub fn resolve(store: &Store) -> Resolved {
-    let mut findings = references::check(store);
-    let attached = Attached::of(store, &mut findings);
-    let selected = Selected::of(store, &mut findings);
-    let mut addresses = addresses::assign(store, &mut findings);
-    let pods = Pods::of(store, &mut findings);
-    let slices = slices_by_service(store);
-    let routes = AttachedRoutes::of(store);
-    let mut by_parent = BTreeSet::new();
-    let mut services = BTreeMap::new();
-    for (name, service) in &store.services {
-        let slices = slices.get(name).cloned().unwrap_or_default();
-        let annotations = Annotations::of(ObjectKind::Service, &service.metadata);
-        let opaque = annotations.ports(names::ANNOTATION_OPAQUE_PORTS, &mut findings);
-        let ports = service.spec.ports.iter().filter(|port| port.protocol == Transport::Tcp);
-        let namespaces = routes.namespaces(name);
-        let ports = ports.map(|port| {
-            let mut routes_of = |namespace: &str| {
-                routes.to_port(namespace, service, port, &attached, &mut findings, &mut by_parent)
-            };
-            let others = namespaces.iter().filter(|namespace| **namespace != name.namespace);
-            let consumers = others.map(|namespace| ((*namespace).to_owned(), routes_of(namespace)));
-            PortView {
-                consumers: consumers.filter(|(_, routes)| !routes.is_empty()).collect(),
-                routes: routes_of(&name.namespace),
-                port: port.clone(),
-                protocol: pods.protocol(service, port, &slices, opaque.as_ref()),
-                policies: attached.to_port(name, port),
-            }
-        });
-        let view = ServiceView {
-            workloads: workloads_behind(store, &slices),
-            addresses: addresses.remove(name).unwrap_or_default(),
-            ports: ports.collect(),
-            pods: pods.behind(&slices),
-            service: service.clone(),
-            slices,
-        };
-        services.insert(name.clone(), view);
-    }
-    let pods = pods.views(&services, &selected, &mut findings);
-    let workloads = store.workloads.iter().map(|(name, workload)| {
-        let policies = selected.for_workload(&workload.metadata);
-        (name.clone(), WorkloadView { workload: workload.clone(), policies })
-    });
-    let workloads = workloads.collect();
-    findings.sort();
-    Resolved { services, pods, workloads, findings, attached: by_parent }
-}
-
-fn slices_by_service(store: &Store) -> BTreeMap<ObjectName, Vec<Arc<Object<EndpointSlice>>>> {
-    let mut by_service: BTreeMap<_, Vec<_>> = BTreeMap::new();
-    for slice in store.endpoint_slices.values() {
-        if let Some(service) = slice.metadata.labels.get(LABEL_SERVICE_NAME) {
-            let service = ObjectName::new(&slice.metadata.namespace, service);
-            by_service.entry(service).or_default().push(slice.clone());
-        }
-    }
-    by_service
-}
-
-fn workloads_behind(
-    store: &Store,
-    slices: &[Arc<Object<EndpointSlice>>],
-) -> BTreeMap<ObjectName, Arc<Object<WorkloadSpec>>> {
-    let mut workloads = BTreeMap::new();
-    for slice in slices {
-        for target in slice.spec.endpoints.iter().filter_map(|endpoint| endpoint.target_ref.as_ref()) {
-            let name = references::target_name(target, slice, ObjectKind::Workload);
-            if let Some(workload) = name.as_ref().and_then(|name| store.workloads.get(name)) {
-                workloads.extend(name.map(|name| (name, workload.clone())));
-            }
-        }
-    }
-    workloads
+    let mut resolver = Resolver::default();
+    resolver.resolve(store);
+    resolver.into_resolved()
 }
 
 impl ServiceView {
@@ -196,7 +120,7 @@ impl ServiceView {
         target: &ObjectReference,
     ) -> Option<&Object<WorkloadSpec>> {
         let name = references::target_name(target, slice, ObjectKind::Workload)?;
-        self.workloads.get(&name).map(AsRef::as_ref)
+        self.backing.workloads.get(&name).map(AsRef::as_ref)
     }
 
     /// The name of the pod that an endpoint of `slice` names, and the pod, if it is known.
@@ -206,7 +130,7 @@ impl ServiceView {
         target: &ObjectReference,
     ) -> Option<(ObjectName, Option<&PodTarget>)> {
         let name = references::target_name(target, slice, ObjectKind::Pod)?;
-        let pod = self.pods.get(&name).map(AsRef::as_ref);
+        let pod = self.backing.pods.get(&name).map(AsRef::as_ref);
         Some((name, pod))
     }
 
@@ -228,3 +152,6 @@ impl ServiceView {
         spec.ip_families.first().copied().unwrap_or_else(of_address)
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -1,7 +1,7 @@
 //! Everything there is to publish, immutable: what compiling makes and every subscriber's session reads.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     net::{IpAddr, SocketAddr},
     sync::Arc,
     time::{SystemTime, UNIX_EPOCH},
@@ -31,8 +31,8 @@ pub struct Snapshot {
     pub(crate) pod_entrances: BTreeMap<ObjectName, Entrance>,
     /// The services behind virtual addresses.
     pub(crate) addresses: BTreeMap<SocketAddr, ObjectName>,
-    /// The pods of the mesh behind addresses.
-    pub(crate) pod_addresses: BTreeMap<IpAddr, ObjectName>,
+    /// The addresses of pods of the mesh. Where two say that they have the same, the last by name counts.
+    pub(crate) pod_addresses: BTreeSet<(IpAddr, ObjectName)>,
     trust_bundle: Arc<Resource>,
     /// What changed in the last generations, the newest last.
     log: VecDeque<Arc<Change>>,
@@ -77,7 +77,7 @@ impl Snapshot {
             pods: BTreeMap::new(),
             pod_entrances: BTreeMap::new(),
             addresses: BTreeMap::new(),
-            pod_addresses: BTreeMap::new(),
+            pod_addresses: BTreeSet::new(),
             trust_bundle: Arc::new(trust_bundle),
             log: VecDeque::new(),
             forgotten: 0,
@@ -98,7 +98,7 @@ impl Snapshot {
             (Kind::Listener, Ok(address)) if self.addresses.contains_key(&address) => {
                 self.services.get(self.addresses.get(&address)?)
             }
-            (_, Ok(address)) => self.pods.get(self.pod_addresses.get(&address.ip())?),
+            (_, Ok(address)) => self.pods.get(self.pod_at(address.ip())?),
             (Kind::Listener, Err(_)) => self.services.get(&service_of_listener(name)?),
             (_, Err(_)) => self.services.get(&service_of_port(name)?),
         };
@@ -112,6 +112,12 @@ impl Snapshot {
         };
         let found = owned?.iter().filter(for_them).max_by_key(|published| published.audience.is_some());
         found.map(|published| &published.resource)
+    }
+
+    /// The pod of the mesh behind an address.
+    pub(crate) fn pod_at(&self, address: IpAddr) -> Option<&ObjectName> {
+        let from = self.pod_addresses.range((address, ObjectName::new("", ""))..);
+        from.take_while(|(theirs, _)| *theirs == address).last().map(|(_, pod)| pod)
     }
 
     /// The names of all resources of a kind that belong to services.

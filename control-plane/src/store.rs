@@ -231,9 +231,16 @@ impl Store {
     }
 }
 
+/// The objects of a namespace, by name.
+pub fn within<'a, S>(table: &'a Table<S>, namespace: &'a str) -> impl Iterator<Item = &'a Arc<Object<S>>> {
+    // Names sort by namespace first, so those of one stand together.
+    let from = table.range(ObjectName::new(namespace, "")..);
+    from.take_while(move |(name, _)| name.namespace == namespace).map(|(_, object)| object)
+}
+
 fn put<S: PartialEq>(table: &mut Table<S>, object: &Arc<Object<S>>) -> bool {
     let name = ObjectName::of(&object.metadata);
-    let is_other = table.get(&name).is_none_or(|held| held != object);
+    let is_other = table.get(&name).is_none_or(|held| !Arc::ptr_eq(held, object) && held != object);
     if is_other {
         table.insert(name, object.clone());
     }

@@ -48,7 +48,7 @@ pub(super) fn of_service(
     // By address, so that neither the order of slices nor an address in two of them changes the resource.
     let mut endpoints: BTreeMap<SocketAddr, (Health, Option<SpiffeId>)> = BTreeMap::new();
     let preferred = preferred(view);
-    for slice in &view.slices {
+    for slice in &view.backing.slices {
         for number in ServiceView::targets(slice, &port.port) {
             for endpoint in &slice.spec.endpoints {
                 let Some(address) = address_of(endpoint) else { continue };
@@ -101,11 +101,12 @@ fn assignment(name: String, endpoints: Vec<LbEndpoint>) -> Draft {
 /// The pods that have an address of the family by which the service's pods are reached. A pod with addresses of two
 /// families is one endpoint all the same: it has one load, and one breaker.
 fn preferred(view: &ServiceView) -> BTreeSet<ObjectName> {
-    let families: BTreeSet<_> = view.slices.iter().map(|slice| slice.spec.address_type as u8).collect();
+    let families: BTreeSet<_> =
+        view.backing.slices.iter().map(|slice| slice.spec.address_type as u8).collect();
     if families.len() < 2 {
         return BTreeSet::new();
     }
-    let slices = view.slices.iter().filter(|slice| slice.spec.address_type == view.family());
+    let slices = view.backing.slices.iter().filter(|slice| slice.spec.address_type == view.family());
     let targets = slices.flat_map(|slice| {
         let targets = slice.spec.endpoints.iter().filter_map(|endpoint| endpoint.target_ref.as_ref());
         targets.filter_map(move |target| Some(view.pod(slice, target)?.0))

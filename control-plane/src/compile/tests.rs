@@ -1,4 +1,5 @@
 mod golden;
+mod histories;
 mod pods;
 
 use weft_api::Object;

@@ -13,6 +13,21 @@ pub(super) struct Annotations<'a> {
     metadata: &'a Metadata,
 }
 
+/// What the annotations of a namespace say of its pods and Services.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Defaults {
+    pub(super) opaque: Option<Ports>,
+    pub(super) mtls: Option<Mtls>,
+}
+
+impl Defaults {
+    pub(super) fn of(namespace: &Metadata, findings: &mut Vec<Finding>) -> Self {
+        let annotations = Annotations::of(ObjectKind::Namespace, namespace);
+        let opaque = annotations.ports(names::ANNOTATION_OPAQUE_PORTS, findings);
+        Self { opaque, mtls: annotations.policy(findings) }
+    }
+}
+
 impl<'a> Annotations<'a> {
     pub(super) fn of(kind: ObjectKind, metadata: &'a Metadata) -> Self {
         Self { kind, metadata }

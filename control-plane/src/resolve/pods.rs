@@ -8,16 +8,18 @@ use std::{
 
 use weft_api::{
     Object,
-    kubernetes::{Container, EndpointSlice, Pod, Probe, Scheme, ServicePort, ServiceSpec, Transport},
+    kubernetes::{Container, Pod, Probe, Scheme, Transport},
     names,
     ports::Ports,
     workload::Mtls,
 };
 
 use super::{
-    Entering, ServiceView, annotations::Annotations, protocol::Protocol, references, select::Selected,
+    Entering,
+    annotations::{Annotations, Defaults},
+    protocol::Protocol,
 };
-use crate::store::{Finding, ObjectKind, ObjectName, Reason, Store};
+use crate::store::{Finding, ObjectKind, ObjectName, Reason};
 
 /// Ports of one pod that an annotation can make opaque though nobody else speaks of them: each is a filter chain.
 const OPAQUE_PORTS_MAX: usize = 256;
@@ -68,154 +70,55 @@ impl PodTarget {
     }
 }
 
-/// Every pod that has not ended, and what its annotations and those of its namespace say.
-pub(super) struct Pods {
-    by_name: BTreeMap<ObjectName, Facts>,
-    namespaces: BTreeMap<String, Defaults>,
-}
+/// Every pod that has not ended.
+pub(super) type Pods = BTreeMap<ObjectName, Facts>;
 
-struct Facts {
-    pod: Arc<Object<Pod>>,
-    target: Arc<PodTarget>,
-    opaque: Ports,
+/// What a pod and its namespace say of it.
+#[derive(Debug)]
+pub(super) struct Facts {
+    pub(super) pod: Arc<Object<Pod>>,
+    pub(super) target: Arc<PodTarget>,
+    /// Ports on which nobody looks at bytes.
+    pub(super) opaque: Ports,
     mtls: Option<Mtls>,
+    /// What is wrong with that.
+    pub(super) findings: Vec<Finding>,
 }
 
-/// What the annotations of a namespace say of its pods and Services.
-#[derive(Clone, Default)]
-struct Defaults {
-    opaque: Option<Ports>,
-    mtls: Option<Mtls>,
-}
-
-impl Pods {
-    pub(super) fn of(store: &Store, findings: &mut Vec<Finding>) -> Self {
-        let namespaces = store.namespaces.values().map(|namespace| {
-            let annotations = Annotations::of(ObjectKind::Namespace, &namespace.metadata);
-            let opaque = annotations.ports(names::ANNOTATION_OPAQUE_PORTS, findings);
-            let defaults = Defaults { opaque, mtls: annotations.policy(findings) };
-            (namespace.metadata.name.clone(), defaults)
-        });
-        let namespaces: BTreeMap<_, _> = namespaces.collect();
-        let living = store.pods.iter().filter(|(_, pod)| !pod.spec.has_ended());
-        let none = Defaults::default();
-        let facts = living.map(|(name, pod)| {
-            let defaults = namespaces.get(&name.namespace).unwrap_or(&none);
-            (name.clone(), facts(pod, defaults, findings))
-        });
-        let by_name = facts.collect();
-        Self { by_name, namespaces }
-    }
-
-    /// The pods that the endpoints of `slices` name, if they are known.
-    pub(super) fn behind(
-        &self,
-        slices: &[Arc<Object<EndpointSlice>>],
-    ) -> BTreeMap<ObjectName, Arc<PodTarget>> {
-        let names = slices.iter().flat_map(|slice| named(slice));
-        names.filter_map(|name| self.by_name.get(&name).map(|facts| (name, facts.target.clone()))).collect()
-    }
-
-    /// What is spoken on a Service's port, whose endpoints are in `slices`. An annotation that calls it opaque, of the
-    /// Service, the namespace or a pod behind it, wins over its `appProtocol`.
-    pub(super) fn protocol(
-        &self,
-        service: &Object<ServiceSpec>,
-        port: &ServicePort,
-        slices: &[Arc<Object<EndpointSlice>>],
-        annotated: Option<&Ports>,
-    ) -> Protocol {
-        let of_namespace = || self.namespaces.get(&service.metadata.namespace)?.opaque.as_ref();
-        let targets = || {
-            slices
-                .iter()
-                .flat_map(|slice| references::targets(slice, &port.name).map(move |number| (slice, number)))
-        };
-        if annotated.or_else(of_namespace).is_some_and(|ports| ports.contains(port.port))
-            || targets().any(|(slice, number)| self.say_opaque(slice, number))
-        {
-            return Protocol::Opaque;
+impl Facts {
+    /// Of a pod in whose namespace these are the defaults; `None` if it has ended.
+    pub(super) fn of(pod: &Arc<Object<Pod>>, defaults: &Defaults) -> Option<Self> {
+        if pod.spec.has_ended() {
+            return None;
         }
-        let numbers = targets().map(|(_, number)| number).chain([port.port]);
-        Protocol::of(port.app_protocol.as_deref(), numbers)
-    }
-
-    fn say_opaque(&self, slice: &Object<EndpointSlice>, port: u16) -> bool {
-        named(slice).any(|name| self.by_name.get(&name).is_some_and(|facts| facts.opaque.contains(port)))
-    }
-
-    /// The pods of the mesh, with what `services` say of their ports and `policies` of what enters.
-    pub(super) fn views(
-        self,
-        services: &BTreeMap<ObjectName, ServiceView>,
-        policies: &Selected<'_>,
-        findings: &mut Vec<Finding>,
-    ) -> BTreeMap<ObjectName, PodView> {
-        let mut led = protocols(services);
-        let meshed = self.by_name.into_iter().filter(|(_, facts)| facts.target.meshed);
-        meshed
-            .map(|(name, facts)| {
-                let policies = policies.for_workload(&facts.pod.metadata);
-                let view = view(facts, led.remove(&name).unwrap_or_default(), policies, findings);
-                (name, view)
-            })
-            .collect()
+        let mut findings = Vec::new();
+        let annotations = Annotations::of(ObjectKind::Pod, &pod.metadata);
+        let opaque = annotations.ports(names::ANNOTATION_OPAQUE_PORTS, &mut findings);
+        let skipped = annotations.ports(names::ANNOTATION_SKIP_INBOUND_PORTS, &mut findings);
+        let mtls = annotations.policy(&mut findings);
+        Some(Self {
+            target: Arc::new(PodTarget {
+                service_account: pod.service_account().to_owned(),
+                meshed: pod.spec.is_meshed(),
+                skipped: skipped.unwrap_or_default(),
+            }),
+            opaque: opaque.or_else(|| defaults.opaque.clone()).unwrap_or_default(),
+            mtls: mtls.or(defaults.mtls),
+            pod: pod.clone(),
+            findings,
+        })
     }
 }
 
-/// The pods that the endpoints of a slice name.
-fn named(slice: &Object<EndpointSlice>) -> impl Iterator<Item = ObjectName> {
-    let targets = slice.spec.endpoints.iter().filter_map(|endpoint| endpoint.target_ref.as_ref());
-    targets.filter_map(|target| references::target_name(target, slice, ObjectKind::Pod))
-}
-
-fn facts(pod: &Arc<Object<Pod>>, defaults: &Defaults, findings: &mut Vec<Finding>) -> Facts {
-    let annotations = Annotations::of(ObjectKind::Pod, &pod.metadata);
-    let opaque = annotations.ports(names::ANNOTATION_OPAQUE_PORTS, findings);
-    let skipped = annotations.ports(names::ANNOTATION_SKIP_INBOUND_PORTS, findings);
-    let mtls = annotations.policy(findings);
-    Facts {
-        target: Arc::new(PodTarget {
-            service_account: pod.service_account().to_owned(),
-            meshed: pod.spec.is_meshed(),
-            skipped: skipped.unwrap_or_default(),
-        }),
-        opaque: opaque.or_else(|| defaults.opaque.clone()).unwrap_or_default(),
-        mtls: mtls.or(defaults.mtls),
-        pod: pod.clone(),
-    }
-}
-
-/// What the Services that lead to pods say is spoken on their ports. Of several the first by name counts.
-fn protocols(services: &BTreeMap<ObjectName, ServiceView>) -> BTreeMap<ObjectName, BTreeMap<u16, Protocol>> {
-    let mut led: BTreeMap<ObjectName, BTreeMap<u16, Protocol>> = BTreeMap::new();
-    for view in services.values() {
-        for slice in &view.slices {
-            let ports: Vec<(u16, Protocol)> = view
-                .ports
-                .iter()
-                .flat_map(|port| {
-                    references::targets(slice, &port.port.name).map(|number| (number, port.protocol))
-                })
-                .collect();
-            for name in named(slice) {
-                let known = led.entry(name).or_default();
-                for (number, protocol) in &ports {
-                    known.entry(*number).or_insert(*protocol);
-                }
-            }
-        }
-    }
-    led
-}
-
-fn view(
-    facts: Facts,
+/// A pod of the mesh to which Services have `led` so far as they say what is spoken on its ports, and about which there
+/// are these `policies`.
+pub(super) fn view(
+    facts: &Facts,
     led: BTreeMap<u16, Protocol>,
     policies: Entering,
     findings: &mut Vec<Finding>,
 ) -> PodView {
-    let Facts { pod, target, opaque, mtls } = facts;
+    let Facts { pod, target, opaque, mtls, .. } = facts;
     let unknown = |number: u16| PodPort {
         protocol: Protocol::of(None, [number]),
         offered: false,
@@ -254,7 +157,13 @@ fn view(
             port.protocol = Protocol::Opaque;
         }
     }
-    PodView { target, addresses: pod.spec.addresses().collect(), mtls, policies, ports }
+    PodView {
+        target: target.clone(),
+        addresses: pod.spec.addresses().collect(),
+        mtls: *mtls,
+        policies,
+        ports,
+    }
 }
 
 /// The port and the path by which the kubelet asks, if a sidecar can let it in by these. A probe with TLS cannot be

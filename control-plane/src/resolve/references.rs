@@ -49,6 +49,21 @@ pub(super) fn target_name(
     (target.kind == kind.name()).then(|| ObjectName::new(namespace, &target.name))
 }
 
+/// The service that a slice belongs to.
+pub(super) fn owner(slice: &Object<EndpointSlice>) -> Option<ObjectName> {
+    let service = slice.metadata.labels.get(LABEL_SERVICE_NAME)?;
+    Some(ObjectName::new(&slice.metadata.namespace, service))
+}
+
+/// The workloads and the pods that the endpoints of a slice name.
+pub(super) fn named(slice: &Object<EndpointSlice>) -> impl Iterator<Item = ObjectKey> {
+    let targets = slice.spec.endpoints.iter().filter_map(|endpoint| endpoint.target_ref.as_ref());
+    targets.filter_map(|target| {
+        let of_kind = |kind| target_name(target, slice, kind).map(|name| ObjectKey { kind, name });
+        of_kind(ObjectKind::Workload).or_else(|| of_kind(ObjectKind::Pod))
+    })
+}
+
 /// Numbers under which the endpoints of a slice serve the service's port of this name.
 pub(super) fn targets<'a>(
     slice: &'a Object<EndpointSlice>,
@@ -58,12 +73,9 @@ pub(super) fn targets<'a>(
     ports.filter(move |port| port.name == name).map(|port| port.port)
 }
 
-/// What refers to nothing, or to what is not supported.
+/// What refers to nothing, or to what is not supported, of routes and Services.
 pub(super) fn check(store: &Store) -> Vec<Finding> {
     let mut findings = Vec::new();
-    for slice in store.endpoint_slices.values() {
-        of_slice(store, slice, &mut findings);
-    }
     for route in store.http_routes.values() {
         of_route(store, ObjectKind::HttpRoute, route, &mut findings);
     }
@@ -76,9 +88,6 @@ pub(super) fn check(store: &Store) -> Vec<Finding> {
     for route in store.tcp_routes.values() {
         of_stream_route(store, ObjectKind::TcpRoute, route, &mut findings);
     }
-    for workload in store.workloads.values() {
-        of_workload(store, workload, &mut findings);
-    }
     for service in store.services.values().filter(|service| service.spec.exposure == Exposure::ExternalName) {
         let flaw = Flaw::unsupported(
             "type",
@@ -90,10 +99,11 @@ pub(super) fn check(store: &Store) -> Vec<Finding> {
     findings
 }
 
-fn of_slice(store: &Store, slice: &Object<EndpointSlice>, findings: &mut Vec<Finding>) {
+/// The same of a slice.
+pub(super) fn of_slice(store: &Store, slice: &Object<EndpointSlice>) -> Vec<Finding> {
+    let mut findings = Vec::new();
     let object = about(ObjectKind::EndpointSlice, &slice.metadata);
-    let service = slice.metadata.labels.get(LABEL_SERVICE_NAME);
-    let flaw = match service.map(|service| ObjectName::new(&slice.metadata.namespace, service)) {
+    let flaw = match owner(slice) {
         None => Some(Flaw {
             field: "",
             reason: Reason::MissingField,
@@ -117,6 +127,7 @@ fn of_slice(store: &Store, slice: &Object<EndpointSlice>, findings: &mut Vec<Fin
             findings.push(flaw.at(&object, &format!("endpoints[{index}].targetRef")));
         }
     }
+    findings
 }
 
 fn of_route<M>(store: &Store, kind: ObjectKind, route: &Object<RouteSpec<M>>, findings: &mut Vec<Finding>) {
@@ -160,13 +171,16 @@ fn of_parents(store: &Store, kind: ObjectKind, route: &Object<impl Route>, findi
     }
 }
 
-fn of_workload(store: &Store, workload: &Object<WorkloadSpec>, findings: &mut Vec<Finding>) {
+/// The same of a workload.
+pub(super) fn of_workload(store: &Store, workload: &Object<WorkloadSpec>) -> Vec<Finding> {
     let object = about(ObjectKind::Workload, &workload.metadata);
-    for (index, outbound) in workload.spec.outbound.iter().enumerate() {
+    let outbound = workload.spec.outbound.iter().enumerate();
+    let findings = outbound.filter_map(|(index, outbound)| {
         let namespace = outbound.namespace.as_ref().unwrap_or(&workload.metadata.namespace);
         let flaw = of_port(store, &ObjectName::new(namespace, &outbound.service), outbound.port, "service");
-        findings.extend(flaw.map(|flaw| flaw.at(&object, &format!("spec.outbound[{index}]"))));
-    }
+        flaw.map(|flaw| flaw.at(&object, &format!("spec.outbound[{index}]")))
+    });
+    findings.collect()
 }
 
 fn of_parent(store: &Store, route: &Metadata, parent: &ParentRef) -> Option<Flaw> {

@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     ffi::OsString,
-    fs, io, mem,
+    fs, io,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -168,7 +168,7 @@ impl Touched {
 
     /// What was noted since this was asked last.
     fn take(&self) -> Option<BTreeSet<OsString>> {
-        mem::replace(&mut *self.names(), Some(BTreeSet::new()))
+        self.names().replace(BTreeSet::new())
     }
 
     fn names(&self) -> MutexGuard<'_, Option<BTreeSet<OsString>>> {

@@ -138,12 +138,11 @@ impl Reading {
         }
         for key in touched {
             let object = self.located(&key).next().map(|(_, located)| located.object.clone());
-            match object {
-                Some(object) => drop(self.store.apply(&object)),
-                None => {
-                    self.holders.remove(&key);
-                    self.store.remove(&key);
-                }
+            if let Some(object) = object {
+                self.store.apply(&object);
+            } else {
+                self.holders.remove(&key);
+                self.store.remove(&key);
             }
         }
         changed

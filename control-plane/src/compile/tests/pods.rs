@@ -174,3 +174,18 @@ fn a_policy_touches_the_way_into_the_pods_that_it_selects_and_nothing_else() {
     authorize(&mut objects, "mistyped", "apl");
     assert_eq!(compiler.compile(&objects, 4000).encoded, 0);
 }
+
+/// The address of a pod may be given to the next one before the first is known to be gone.
+#[test]
+fn what_stands_behind_an_address_that_becomes_another_pods_is_told() {
+    let (mut compiler, mut objects) = (compiler(), mesh());
+    pod(&mut objects, "web-1", "10.1.0.1", "");
+    let shared = compiler.compile(&objects, 2000).snapshot;
+    let body =
+        |snapshot: &Snapshot| snapshot.get(Kind::Endpoints, "10.1.0.1:8080", "default").unwrap().body.clone();
+    objects.pods.remove(&ObjectName::new("default", "web-1"));
+    let alone = compiler.compile(&objects, 3000).snapshot;
+    assert_ne!(body(&shared), body(&alone), "the identity is that of the pod that is left");
+    let told = changed(&alone, 2000);
+    assert!(told.contains(&(Kind::Endpoints, "10.1.0.1:8080")), "{told:?}");
+}
