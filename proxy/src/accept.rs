@@ -199,7 +199,7 @@ impl Acceptor {
             let (worker, side, served) = (Rc::clone(&self.worker), Rc::clone(&side), Rc::clone(&served));
             move |request| {
                 served.set(true);
-                respond(Rc::clone(&worker), Rc::clone(&side), version, request)
+                respond(Rc::clone(&worker), Rc::clone(&side), caller, version, request)
             }
         };
         let ends = self.ends(&side, version, &served);
@@ -317,12 +317,13 @@ fn from_app(protocol: &Protocol) -> Option<Version> {
 async fn respond(
     worker: Rc<Worker>,
     side: Rc<Side>,
+    caller: Option<SocketAddr>,
     version: Version,
     request: Request<Incoming>,
 ) -> Response<Watched<Exchange>> {
     match side.as_ref() {
-        Side::Inbound(caller) => {
-            let mut response = inbound::respond(&worker, caller, request).await;
+        Side::Inbound(entrant) => {
+            let mut response = inbound::respond(&worker, entrant, request).await;
             let is_scarce = worker.shared.overload.pressure() != Pressure::None;
             if is_scarce && version == Version::Http1 && response.status() != StatusCode::SWITCHING_PROTOCOLS
             {
@@ -331,7 +332,7 @@ async fn respond(
             response
         }
         Side::Outbound(target) | Side::Redirected(Demand { name: target, .. }) => {
-            outbound::respond(&worker, target, request).await
+            outbound::respond(&worker, target, caller, request).await
         }
     }
 }

@@ -1,300 +1,175 @@
-//! Which endpoint takes a try: of two drawn at random, the one that costs less (power of two choices, peak EWMA).
+//! Which endpoint takes a try: by the algorithm that a backend's policy names, of those in the own zone as far as these
+//! can take it.
 //!
-//! The cost of an endpoint is its moving average of latency times what it has in flight, itself included, over its
-//! weight. The average follows a slower answer at once and forgets it over ten seconds, so an endpoint that stalls is
-//! left alone after its first slow answers; one that answers slowly because it is loaded gets less. An answer that is
-//! owed counts for as late as it is already. Where two have nothing to do and cost about the same, weight decides: else
-//! the one that is nearer by a hair would get everything for seconds.
-//!
-//! An endpoint whose last try failed is under suspicion, and load says nothing about it: one that fails fast would seem
-//! idle and get more, one that is silent busy and get nothing, and its breaker would have nothing to go by. So until it
-//! answers well or is ejected, it gets the share of its weight, and at any time at most as many tries wait for its
-//! answer as failures are left until it is ejected. Then not one try more fails than the breaker needs.
+//! Whatever the algorithm, an endpoint that is ejected is passed over. One whose last try failed is under suspicion, and
+//! load says nothing about it: one that fails fast would seem idle and get more, one that is silent busy and get nothing,
+//! and its breaker would have nothing to go by. So until it answers well or is ejected, it gets the share of its weight,
+//! and at any time at most as many tries wait for its answer as failures are left until it is ejected. Then not one try
+//! more fails than the breaker needs.
+
+// One of some endpoints,
+mod group;
+// by an algorithm that has been made ready for them:
+mod choice;
+mod pair;
+mod turns;
+mod weighted;
+mod ring;
+mod maglev;
+// What they choose from.
+mod endpoint;
+mod load;
 
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
-    },
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use rand::Rng;
 
-use crate::{accrual::Accrual, breaker::shared::Pass, upstream::Peer};
+pub use choice::{Algorithm, Choices};
+pub use endpoint::{Endpoint, Fresh, Picked};
+pub use load::{InFlight, Load};
+pub use maglev::{PLACES, PLACES_MAX, is_prime};
+pub use ring::Size;
 
-/// Time in which an old latency loses all but 1/e of its weight.
-const DECAY: Duration = Duration::from_secs(10);
-/// What an endpoint that has not answered yet is thought to take: it is tried, but not by everybody at once.
-const UNKNOWN: Duration = Duration::from_millis(1);
-/// Costs of idle endpoints are alike if the higher is less than so many times the lower: that is noise, or the way to
-/// another node.
-const ALIKE: f64 = 2.0;
-/// Random pairs before all endpoints are looked at.
-const DRAWS: usize = 3;
+use group::Group;
 
-/// One endpoint of a backend.
-#[derive(Debug)]
-pub struct Endpoint {
-    /// How to reach it.
-    pub peer: Arc<Peer>,
-    /// Its breaker.
-    pub accrual: Arc<Accrual>,
-    /// Share of the requests in relation to others. At least 1.
-    pub weight: u32,
-    /// What it has to do.
-    pub load: Arc<Load>,
+/// A new endpoint has its full share after this time, if nobody says otherwise.
+pub const SLOW_START: Duration = Duration::from_secs(10);
+/// Turns a hash into another one that has nothing to do with it: 2^64 over the golden ratio.
+const MIX: u64 = 0x9E37_79B9_7F4A_7C15;
+
+/// How the requests to a backend are shared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Balancing {
+    /// How an endpoint is chosen.
+    pub algorithm: Algorithm,
+    /// How long it takes a new one to its full share.
+    pub slow_start: Duration,
+    /// Whether those of the own zone come first.
+    pub zones: Option<Zones>,
+}
+
+/// Endpoints of the own zone come first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Zones {
+    /// They take everything while so many percent of them take requests; of less, as much less. From 1 to 100.
+    pub min_healthy_percent: u32,
 }
 
 /// The endpoints of a backend that take requests.
+#[derive(Debug)]
+pub struct Endpoints {
+    /// Those of the own zone; all of them, if that makes no difference.
+    near: Group,
+    others: Option<Others>,
+}
+
+/// Endpoints of other zones than the own one.
+#[derive(Debug)]
+struct Others {
+    group: Group,
+    zones: Zones,
+    /// Of the own zone, how many there are, ready or not.
+    near: usize,
+}
+
+/// Endpoints that take requests, by where they are.
 #[derive(Debug, Default)]
-pub struct Endpoints(Vec<Arc<Endpoint>>);
-
-/// Requests in flight and latency of one endpoint.
-#[derive(Debug)]
-pub struct Load {
-    base: Instant,
-    in_flight: AtomicU32,
-    /// Of those, without response headers.
-    unanswered: AtomicU32,
-    /// Since when an answer is owed, if any is: the begin of the first try after the last answer. Nanoseconds since
-    /// `base`, as all times here.
-    owed_since_ns: AtomicU64,
-    average_ns: AtomicU64,
-    /// When the average was last touched.
-    touched_ns: AtomicU64,
+pub struct Located {
+    /// Those of the own zone.
+    pub near: Vec<Arc<Endpoint>>,
+    /// How many more there are, which are not ready.
+    pub near_unready: usize,
+    /// Those of other zones.
+    pub others: Vec<Arc<Endpoint>>,
 }
 
-/// One request in flight; dropped, it is over.
-#[derive(Debug)]
-pub struct InFlight {
-    load: Arc<Load>,
-    is_answered: bool,
-}
-
-/// An endpoint that takes a try.
-#[derive(Debug)]
-pub struct Picked {
-    /// Which.
-    pub endpoint: Arc<Endpoint>,
-    /// Its breaker's admission; `None` in audit mode, where a call passes that the breaker would have refused.
-    pub pass: Option<Pass>,
-    /// Its load, counted while this lives.
-    pub in_flight: InFlight,
-}
-
-impl Load {
-    /// Nothing in flight, latency unknown.
-    pub fn new(now: Instant) -> Self {
-        Self {
-            base: now,
-            in_flight: AtomicU32::new(0),
-            unanswered: AtomicU32::new(0),
-            owed_since_ns: AtomicU64::new(0),
-            average_ns: AtomicU64::new(UNKNOWN.as_nanos() as u64),
-            touched_ns: AtomicU64::new(0),
-        }
-    }
-
-    /// Counts one request until the value is dropped.
-    pub fn begin(self: &Arc<Self>, now: Instant) -> InFlight {
-        self.in_flight.fetch_add(1, Relaxed);
-        if self.unanswered.fetch_add(1, Relaxed) == 0 {
-            self.owed_since_ns.store(self.nanos(now), Relaxed);
-        }
-        InFlight { load: Arc::clone(self), is_answered: false }
-    }
-
-    /// Requests in flight now.
-    pub fn in_flight(&self) -> u32 {
-        self.in_flight.load(Relaxed)
-    }
-
-    /// Takes one latency in. Two workers may do so at once and one observation be lost: it is an average.
-    pub fn observe(&self, latency: Duration, now: Instant) {
-        let latency = latency.as_nanos() as f64;
-        let average = self.average();
-        let average = if latency > average {
-            latency
-        } else {
-            let elapsed = self.elapsed(now);
-            let keep = (-elapsed.as_secs_f64() / DECAY.as_secs_f64()).exp();
-            average.mul_add(keep, latency * (1.0 - keep))
-        };
-        self.average_ns.store(average as u64, Relaxed);
-        self.touched_ns.store(self.nanos(now), Relaxed);
-    }
-
-    fn nanos(&self, at: Instant) -> u64 {
-        // Enough for 584 years.
-        at.saturating_duration_since(self.base).as_nanos() as u64
-    }
-
-    fn average(&self) -> f64 {
-        self.average_ns.load(Relaxed) as f64
-    }
-
-    fn elapsed(&self, now: Instant) -> Duration {
-        Duration::from_nanos(self.nanos(now).saturating_sub(self.touched_ns.load(Relaxed)))
-    }
-
-    /// For how many nanoseconds an answer has been owed.
-    fn owed_ns(&self, now: Instant) -> u64 {
-        if self.unanswered.load(Relaxed) == 0 {
-            return 0;
-        }
-        self.nanos(now).saturating_sub(self.owed_since_ns.load(Relaxed))
-    }
-
-    /// What one more request costs here. Without answers the average fades, so that an endpoint is not avoided for ever
-    /// because of one bad moment.
-    fn cost(&self, now: Instant) -> f64 {
-        let fade = (-self.elapsed(now).as_secs_f64() / DECAY.as_secs_f64()).exp();
-        let average = (self.average() * fade).max(self.owed_ns(now) as f64).max(1.0);
-        average * f64::from(self.in_flight() + 1)
-    }
-}
-
-impl InFlight {
-    /// Response headers are there, good or bad. To be called after the breaker was told of them.
-    pub fn answer(&mut self, now: Instant) {
-        if !std::mem::replace(&mut self.is_answered, true) {
-            self.load.owed_since_ns.store(self.load.nanos(now), Relaxed);
-            self.load.unanswered.fetch_sub(1, Relaxed);
-        }
-    }
-}
-
-impl Drop for InFlight {
-    fn drop(&mut self) {
-        if !self.is_answered {
-            self.load.unanswered.fetch_sub(1, Relaxed);
-        }
-        self.load.in_flight.fetch_sub(1, Relaxed);
-    }
-}
-
-impl Endpoint {
-    fn is_available(&self, now: Instant) -> bool {
-        !self.accrual.enforces() || self.accrual.breaker.is_available(now)
-    }
-
-    /// Failures that would eject it, if it is under suspicion.
-    fn failures_left(&self) -> Option<u32> {
-        if self.accrual.enforces() { self.accrual.breaker.failures_left() } else { None }
-    }
-
-    /// Whether one more try may wait for its answer, so that no more fail than its breaker needs.
-    fn has_room(&self) -> bool {
-        self.failures_left().is_none_or(|left| self.load.unanswered.load(Relaxed) < left)
-    }
-
-    /// This one for a try, if it takes one now.
-    pub fn pick(self: &Arc<Self>, now: Instant) -> Option<Picked> {
-        if self.is_available(now) && self.has_room() { take(self, now) } else { None }
-    }
-
-    fn share(&self, now: Instant) -> f64 {
-        f64::from(self.weight) * f64::from(self.accrual.breaker.share_percent(now)) / 100.0
-    }
-
-    fn cost(&self, now: Instant) -> f64 {
-        self.load.cost(now) / self.share(now)
+impl Default for Balancing {
+    fn default() -> Self {
+        Self { algorithm: Algorithm::default(), slow_start: SLOW_START, zones: None }
     }
 }
 
 impl Endpoints {
-    /// Those that take requests.
-    pub fn new(endpoints: Vec<Arc<Endpoint>>) -> Self {
-        Self(endpoints)
+    /// Those that take requests, with what has been made for those before them.
+    pub fn new(Located { near, near_unready, others }: Located, by: &Balancing, made: &mut Choices) -> Self {
+        let zones = by.zones.filter(|_| !near.is_empty() && !others.is_empty());
+        let member = |endpoint: &Arc<Endpoint>| (endpoint.peer.address, endpoint.weight);
+        let members = |endpoints: &[_]| endpoints.iter().map(member).collect::<Vec<_>>();
+        let Some(zones) = zones else {
+            let all: Vec<_> = near.into_iter().chain(others).collect();
+            let [choice] = made.make(by.algorithm, [members(&all)]);
+            return Self { near: Group::new(all, choice), others: None };
+        };
+        let [choice, of_others] = made.make(by.algorithm, [members(&near), members(&others)]);
+        let others = Others { group: Group::new(others, of_others), zones, near: near.len() + near_unready };
+        Self { near: Group::new(near, choice), others: Some(others) }
     }
 
     /// All of them.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Endpoint>> {
-        self.0.iter()
+        let others = self.others.iter().flat_map(|others| others.group.as_slice());
+        self.near.as_slice().iter().chain(others)
     }
 
-    /// An endpoint for a try, other than `avoided` if there is any other. `None` = nobody takes it.
-    pub fn pick(&self, now: Instant, random: &mut impl Rng, avoided: &[Arc<Endpoint>]) -> Option<Picked> {
+    /// An endpoint for a try, other than `avoided` if there is any other. `None` = nobody takes it. The `hash` is that of
+    /// the request, where the algorithm goes by one; without, it goes to any.
+    pub fn pick(
+        &self,
+        now: Instant,
+        random: &mut impl Rng,
+        hash: Option<u64>,
+        avoided: &[Arc<Endpoint>],
+    ) -> Option<Picked> {
         let is_avoided = |endpoint: &Arc<Endpoint>| avoided.iter().any(|other| Arc::ptr_eq(other, endpoint));
-        self.draw(now, random, |endpoint| !is_avoided(endpoint))
-            .or_else(|| if avoided.is_empty() { None } else { self.draw(now, random, |_| true) })
+        let (first, second) = match &self.others {
+            None => (&self.near, None),
+            Some(others) if self.stays_near(others, now, random, hash) => (&self.near, Some(&others.group)),
+            Some(others) => (&others.group, Some(&self.near)),
+        };
+        let unless_avoided =
+            |group: &Group, random: &mut _| group.draw(now, random, hash, |endpoint| !is_avoided(endpoint));
+        unless_avoided(first, random)
+            .or_else(|| second.and_then(|second| unless_avoided(second, random)))
+            .or_else(|| if avoided.is_empty() { None } else { first.draw(now, random, hash, |_| true) })
+            .or_else(|| {
+                let second = second.filter(|_| !avoided.is_empty())?;
+                second.draw(now, random, hash, |_| true)
+            })
     }
 
     /// Whether there is an endpoint, beside those that are avoided, that takes requests.
     pub fn has_other(&self, now: Instant, avoided: &[Arc<Endpoint>]) -> bool {
         let is_avoided = |endpoint: &Arc<Endpoint>| avoided.iter().any(|other| Arc::ptr_eq(other, endpoint));
-        self.0.iter().any(|endpoint| !is_avoided(endpoint) && endpoint.is_available(now))
+        self.iter().any(|endpoint| !is_avoided(endpoint) && endpoint.is_available(now))
     }
 
-    fn draw(
-        &self,
-        now: Instant,
-        random: &mut impl Rng,
-        wanted: impl Fn(&Arc<Endpoint>) -> bool,
-    ) -> Option<Picked> {
-        let usable = |endpoint: &&Arc<Endpoint>| endpoint.is_available(now) && wanted(endpoint);
-        for _ in 0..DRAWS {
-            let pair = self.pair(random).map(|drawn| drawn.filter(usable).filter(|drawn| drawn.has_room()));
-            let better = match pair {
-                [Some(one), Some(other)] => Some(better(one, other, now, random)),
-                [one, other] => one.or(other),
-            };
-            if let Some(picked) = better.and_then(|endpoint| take(endpoint, now)) {
-                return Some(picked);
-            }
+    /// Whether a request is among those that the own zone can take. By a hash, the same ones always are.
+    fn stays_near(&self, others: &Others, now: Instant, random: &mut impl Rng, hash: Option<u64>) -> bool {
+        let taking = self.near.as_slice().iter().filter(|endpoint| endpoint.is_available(now)).count();
+        let share = near_share(taking, others.near, others.zones);
+        if share >= 1.0 {
+            return true;
         }
-        // Most are out: whoever is left, those with room first, in order of cost, until one's breaker admits the call.
-        // Noted down, for while they are sorted other workers change them.
-        let mut left: Vec<_> = self
-            .0
-            .iter()
-            .filter(usable)
-            .map(|endpoint| (!endpoint.has_room(), endpoint.cost(now), endpoint))
-            .collect();
-        left.sort_by(|(a_full, a, _), (b_full, b, _)| a_full.cmp(b_full).then(a.total_cmp(b)));
-        left.into_iter().find_map(|(_, _, endpoint)| take(endpoint, now))
-    }
-
-    /// Two different endpoints, or the one that there is.
-    fn pair(&self, random: &mut impl Rng) -> [Option<&Arc<Endpoint>>; 2] {
-        match self.0.as_slice() {
-            [] => [None, None],
-            [only] => [Some(only), None],
-            all => {
-                let first = random.random_range(0..all.len());
-                let second = (first + random.random_range(1..all.len())) % all.len();
-                [Some(&all[first]), Some(&all[second])]
-            }
-        }
+        let bits = hash.map_or_else(|| random.random(), |hash| hash.wrapping_mul(MIX));
+        // 53 bits are a number from [0, 1).
+        ((bits >> 11) as f64) / ((1_u64 << 53) as f64) < share
     }
 }
 
-/// The one that costs less; at random, by weight, if both are idle and alike, or either is under suspicion.
-fn better<'a>(
-    one: &'a Arc<Endpoint>,
-    other: &'a Arc<Endpoint>,
-    now: Instant,
-    random: &mut impl Rng,
-) -> &'a Arc<Endpoint> {
-    let by_weight = |random: &mut _| {
-        let (share, rest) = (one.share(now), other.share(now));
-        Rng::random::<f64>(random) * (share + rest) < share
-    };
-    let is_one = if one.failures_left().or(other.failures_left()).is_some() {
-        by_weight(random)
-    } else {
-        let (cost, rest) = (one.cost(now), other.cost(now));
-        let are_idle = one.load.in_flight() == 0 && other.load.in_flight() == 0;
-        let are_alike = cost.max(rest) < cost.min(rest) * ALIKE;
-        if are_idle && are_alike { by_weight(random) } else { cost <= rest }
-    };
-    if is_one { one } else { other }
+#[cfg(test)]
+impl From<Vec<Arc<Endpoint>>> for Endpoints {
+    fn from(near: Vec<Arc<Endpoint>>) -> Self {
+        Self::new(Located { near, ..Located::default() }, &Balancing::default(), &mut Choices::default())
+    }
 }
 
-fn take(endpoint: &Arc<Endpoint>, now: Instant) -> Option<Picked> {
-    let pass = endpoint.accrual.acquire(now).ok()?;
-    Some(Picked { endpoint: Arc::clone(endpoint), pass, in_flight: endpoint.load.begin(now) })
+/// The share of the requests that stay in a zone where of `all` endpoints so many are `taking` requests.
+fn near_share(taking: usize, all: usize, zones: Zones) -> f64 {
+    let needed = all as f64 * f64::from(zones.min_healthy_percent) / 100.0;
+    if needed > 0.0 { (taking as f64 / needed).min(1.0) } else { 0.0 }
 }
 
 #[cfg(test)]

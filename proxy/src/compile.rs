@@ -22,7 +22,8 @@ use crate::{
     guard::Guard,
     http::serve::Version,
     resource::{
-        Action, BackendSpec, GuardSpec, Listener, MirrorSpec, OpaqueSpec, RouteSpec, Routes, ServiceSpec,
+        Action, BackendSpec, EndpointsSpec, GuardSpec, Listener, MirrorSpec, OpaqueSpec, RouteSpec, Routes,
+        ServiceSpec,
     },
     retry::{self, budget::Budget},
     route::{self, Backend, Backends, Edits, Forward, Mirror, Route, Sessions, Table},
@@ -41,6 +42,7 @@ const OWN_MAX: usize = 4096;
 pub struct Compiler {
     link: Version,
     alone: bool,
+    zone: Option<Arc<str>>,
     credentials: Arc<Credentials>,
     requests: Arc<Family>,
     seed: u64,
@@ -64,9 +66,11 @@ struct Pending;
 impl Compiler {
     /// `link` is the HTTP between sidecars; `seed` keeps this proxy's breakers from probing in step with another's.
     /// Whoever is `alone` in its network namespace, as in a pod, reaches an endpoint there without a sidecar between.
+    /// `zone` is where this proxy is, if it knows.
     pub fn new(
         link: Version,
         alone: bool,
+        zone: Option<Arc<str>>,
         credentials: Arc<Credentials>,
         requests: Arc<Family>,
         seed: u64,
@@ -74,6 +78,7 @@ impl Compiler {
         Self {
             link,
             alone,
+            zone,
             credentials,
             requests,
             seed,
@@ -246,8 +251,10 @@ impl Compiler {
             return Some(Arc::clone(cluster));
         }
         let spec = held.clusters.get(name.as_ref())?.as_ref()?;
-        let endpoints = held.endpoints.get(name.as_ref()).and_then(Option::as_deref).unwrap_or_default();
+        let none = EndpointsSpec::default();
+        let endpoints = held.endpoints.get(name.as_ref()).and_then(Option::as_deref).unwrap_or(&none);
         let peers: Vec<_> = endpoints
+            .ready
             .iter()
             .map(|endpoint| match &endpoint.identity {
                 // Between sidecars the mesh chooses the protocol; without one the application's is spoken.
@@ -258,9 +265,9 @@ impl Compiler {
             })
             .collect();
         let seed = self.seed ^ fold(own);
-        let state =
-            self.backends.entry(Arc::clone(own)).or_insert_with(|| BackendState::new(&spec.guard, seed, now));
-        let cluster = Arc::new(state.cluster(own, &spec.guard, endpoints, &peers, seed, now));
+        let new = || BackendState::new(Arc::clone(own), &spec.guard, seed, now);
+        let state = self.backends.entry(Arc::clone(own)).or_insert_with(new);
+        let cluster = Arc::new(state.cluster(spec, endpoints, &peers, self.zone.as_deref(), now));
         clusters.insert(Arc::clone(own), Arc::clone(&cluster));
         Some(cluster)
     }

@@ -1,7 +1,7 @@
 //! One opaque connection from its first byte to its last: what is told of it when it ends, however it ends.
 
 use std::{
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     rc::Rc,
     sync::{Arc, atomic::Ordering::Relaxed},
     time::{Instant, SystemTime},
@@ -71,6 +71,11 @@ impl Connection {
             passed: None,
             over: false,
         }
+    }
+
+    /// Address of who connected to us.
+    pub fn caller(&self) -> Option<IpAddr> {
+        self.caller.map(|caller| caller.ip())
     }
 
     /// Asks whether there is memory for it.

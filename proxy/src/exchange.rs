@@ -49,6 +49,8 @@ pub struct Exchange {
     pub peer: Option<Arc<str>>,
     /// Address of the one who called, where that is told.
     pub caller: Option<IpAddr>,
+    /// The same where it only says to which endpoint a request goes.
+    pub source: Option<IpAddr>,
     /// Where the last try went.
     pub address: Option<std::net::SocketAddr>,
     /// Tries so far.
@@ -97,6 +99,7 @@ impl Exchange {
             tls: false,
             peer: None,
             caller: None,
+            source: None,
             address: None,
             tries: 0,
             fallback: None,

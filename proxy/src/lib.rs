@@ -52,6 +52,7 @@ mod fault_injection;
 mod share;
 mod retry;
 mod cluster;
+mod affinity;
 mod balance;
 mod upstream;
 mod guard;

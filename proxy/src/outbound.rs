@@ -18,7 +18,7 @@ mod opaque;
 // What the end of a try is.
 mod outcome;
 
-use std::{rc::Rc, sync::Arc, time::Duration};
+use std::{net::SocketAddr, rc::Rc, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{
@@ -48,15 +48,17 @@ static NO_EDITS: HeaderEdits = HeaderEdits { remove: Vec::new(), put: Vec::new()
 /// A first request or connection waits so long for the configuration of its destination.
 const CONFIGURATION_WAIT: Duration = Duration::from_secs(1);
 
-/// Answers one request that came in on the listener for `target`.
+/// Answers one request of `caller` that came in on the listener for `target`.
 pub async fn respond(
     worker: &Rc<Worker>,
     target: &str,
+    caller: Option<SocketAddr>,
     request: Request<Incoming>,
 ) -> Response<Watched<Exchange>> {
     let (mut request, body) = request.into_parts();
     headers::assume_host(&mut request, &target);
     let mut exchange = Exchange::begin(worker, Direction::Outbound, &request);
+    exchange.source = caller.map(|caller| caller.ip());
     exchange.trace(&request, true);
     let upgrade = Upgrade::wanted(&mut request);
     let route = match route(worker, target, &mut exchange, &request).await {
@@ -89,7 +91,7 @@ fn deliver(
     answer: Result<Answer<'_>, Refusal>,
 ) -> Response<Watched<Exchange>> {
     match answer {
-        Ok(Answer::Upstream { response, held, backend, session }) => {
+        Ok(Answer::Upstream { response, held, backend, told }) => {
             let (mut response, body) = response.into_parts();
             exchange.hear(&response.headers);
             response.version = SAID;
@@ -106,10 +108,12 @@ fn deliver(
                 }
             };
             // Stripped before, or else an upstream could nominate what the edits add.
-            match session {
-                Some((SET_COOKIE, value)) => drop(response.headers.append(SET_COOKIE, value)),
-                Some((name, value)) => drop(response.headers.insert(name, value)),
-                None => {}
+            for (name, value) in told.into_iter().flatten() {
+                if name == SET_COOKIE {
+                    response.headers.append(name, value);
+                } else {
+                    response.headers.insert(name, value);
+                }
             }
             backend.apply(&mut response.headers);
             edits.apply(&mut response.headers);
@@ -168,13 +172,13 @@ fn local(mut exchange: Exchange, mut response: Response<Bytes>) -> Response<Watc
 /// What the caller gets.
 #[expect(clippy::large_enum_variant, reason = "made once per request, where a box would cost an allocation")]
 enum Answer<'r> {
-    /// A response, what it holds, what becomes of its headers by the backend that gave it, and what the caller is told of
-    /// its session.
+    /// A response, what it holds, what becomes of its headers by the backend that gave it, and what the caller is told so
+    /// that it comes back to the same endpoint.
     Upstream {
         response: Response<Incoming>,
         held: Held,
         backend: &'r HeaderEdits,
-        session: Option<(HeaderName, HeaderValue)>,
+        told: [Option<(HeaderName, HeaderValue)>; 2],
     },
     Local(Response<Bytes>),
 }
@@ -225,7 +229,7 @@ async fn answer<'r>(
             }
             edit(route, forward, request)?;
             let body = match upgrade {
-                None => mirror::copy(worker, route, forward, request, body),
+                None => mirror::copy(worker, route, forward, exchange, request, body),
                 // What leaves HTTP has no end, and its other half no copy.
                 Some(_) => body.into(),
             };

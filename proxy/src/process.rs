@@ -120,6 +120,7 @@ async fn proxy(config: Config) -> Result<(), ProcessError> {
     let compiler = Compiler::new(
         bootstrap.mesh_http.into(),
         bootstrap.transparent.is_some(),
+        bootstrap.workload.zone().map(Arc::from),
         Arc::clone(&shared.credentials),
         Arc::clone(&shared.telemetry.client),
         seed,

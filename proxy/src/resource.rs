@@ -7,8 +7,10 @@ mod listeners;
 mod rbac;
 // Routes: what requests are asked.
 mod routes;
+// Clusters: which endpoint they go to.
+mod balancing;
 
-use std::{net::SocketAddr, str::FromStr, sync::Arc};
+use std::{collections::BTreeMap, net::SocketAddr, str::FromStr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use prost::Message;
@@ -20,12 +22,18 @@ use weft_xds::{
     cluster::Cluster as ClusterMessage,
     core::{Address, DataSource, HealthStatus, address, data_source, socket_address},
     endpoint::{ClusterLoadAssignment, LbEndpoint, lb_endpoint},
-    metadata, packed,
+    metadata, packed, protobuf,
     tls::{Secret as SecretMessage, secret},
     upstream_http::{HttpProtocolOptions, http_protocol_options},
 };
 
-use crate::{guard::Fallback, http::serve::Version, snapshot::Ports};
+use crate::{
+    affinity::Affinity,
+    balance::{Balancing, Zones},
+    guard::Fallback,
+    http::serve::Version,
+    snapshot::Ports,
+};
 
 pub use listeners::{OpaqueSpec, ServiceSpec};
 pub use routes::{Action, BackendSpec, MirrorSpec, RouteSpec, Routes};
@@ -43,7 +51,7 @@ pub enum Resource {
     /// A backend.
     Cluster(Arc<ClusterSpec>),
     /// Its endpoints.
-    Endpoints(Arc<[EndpointSpec]>),
+    Endpoints(Arc<EndpointsSpec>),
     /// A certificate chain or roots, PEM.
     Secret(String),
 }
@@ -81,6 +89,19 @@ pub struct ClusterSpec {
     pub guard: GuardSpec,
     /// What endpoints without a sidecar speak.
     pub version: Version,
+    /// How requests are shared.
+    pub balancing: Balancing,
+    /// What they are hashed by, if they are shared by a hash.
+    pub affinity: Option<Arc<Affinity>>,
+}
+
+/// The endpoints of a backend.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EndpointsSpec {
+    /// Those that take requests.
+    pub ready: Vec<EndpointSpec>,
+    /// How many others there are that may again, by zone.
+    pub unready: BTreeMap<Arc<str>, usize>,
 }
 
 /// An endpoint.
@@ -92,12 +113,56 @@ pub struct EndpointSpec {
     pub identity: Option<Arc<str>>,
     /// Share of the requests in relation to others. At least 1.
     pub weight: u32,
+    /// Where it is; empty = nobody knows.
+    pub zone: Arc<str>,
+}
+
+#[cfg(test)]
+impl ClusterSpec {
+    /// One with this policy, and nothing else said.
+    pub fn for_tests(policy: CircuitBreaker) -> Self {
+        Self {
+            guard: GuardSpec { policy, fallback: None },
+            version: Version::Http1,
+            balancing: Balancing::default(),
+            affinity: None,
+        }
+    }
+}
+
+#[cfg(test)]
+impl EndpointsSpec {
+    /// These, without sidecars.
+    pub fn for_tests(addresses: &[SocketAddr]) -> Self {
+        let ready = addresses.iter().map(|address| EndpointSpec {
+            address: *address,
+            identity: None,
+            weight: 1,
+            zone: "".into(),
+        });
+        Self { ready: ready.collect(), unready: BTreeMap::new() }
+    }
 }
 
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct ClusterMetadata {
     circuit_breaker: Option<CircuitBreaker>,
+    zones: Option<ZonesMetadata>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct ZonesMetadata {
+    prefer: bool,
+    min_healthy_percent: u32,
+}
+
+impl Default for ZonesMetadata {
+    fn default() -> Self {
+        // Envoy overprovisions its levels of priority by 1.4.
+        Self { prefer: false, min_healthy_percent: 70 }
+    }
 }
 
 /// A policy under its name.
@@ -119,7 +184,7 @@ pub fn decode(kind: Kind, name: &str, body: &Bytes) -> Result<Resource, String> 
         Kind::Listener => listeners::listener(name, &message(body)?).map(Resource::Listener),
         Kind::Routes => routes::routes(name, &message(body)?).map(Arc::new).map(Resource::Routes),
         Kind::Cluster => cluster(&message(body)?).map(Arc::new).map(Resource::Cluster),
-        Kind::Endpoints => endpoints(&message(body)?).map(Arc::from).map(Resource::Endpoints),
+        Kind::Endpoints => endpoints(&message(body)?).map(Arc::new).map(Resource::Endpoints),
         Kind::Secret => secret(message(body)?).map(Resource::Secret),
     }
 }
@@ -135,7 +200,21 @@ fn cluster(message: &ClusterMessage) -> Result<ClusterSpec, String> {
     let policy = metadata
         .circuit_breaker
         .unwrap_or_else(|| CircuitBreaker { limits: limits(message), ..Default::default() });
-    Ok(ClusterSpec { guard: GuardSpec::new(policy)?, version: upstream_version(message)? })
+    let balancing::Balancer { algorithm, affinity, slow_start } = balancing::balancer(message)?;
+    let zones = metadata.zones.map(zones).transpose()?.flatten();
+    Ok(ClusterSpec {
+        guard: GuardSpec::new(policy)?,
+        version: upstream_version(message)?,
+        balancing: Balancing { algorithm, slow_start, zones },
+        affinity: affinity.map(Arc::new),
+    })
+}
+
+fn zones(ZonesMetadata { prefer, min_healthy_percent }: ZonesMetadata) -> Result<Option<Zones>, String> {
+    if !(1..=100).contains(&min_healthy_percent) {
+        return Err(format!("zones.minHealthyPercent is {min_healthy_percent}; it must be from 1 to 100"));
+    }
+    Ok(prefer.then_some(Zones { min_healthy_percent }))
 }
 
 fn limits(message: &ClusterMessage) -> Limits {
@@ -165,15 +244,23 @@ fn upstream_version(message: &ClusterMessage) -> Result<Version, String> {
     }
 }
 
-fn endpoints(message: &ClusterLoadAssignment) -> Result<Vec<EndpointSpec>, String> {
-    let all = message.endpoints.iter().flat_map(|locality| &locality.lb_endpoints);
-    // Draining endpoints finish what they have and take nothing new.
-    let healthy = all
-        .filter(|endpoint| matches!(endpoint.health_status(), HealthStatus::Healthy | HealthStatus::Unknown));
-    healthy.map(endpoint).collect()
+fn endpoints(message: &ClusterLoadAssignment) -> Result<EndpointsSpec, String> {
+    let mut spec = EndpointsSpec::default();
+    for locality in &message.endpoints {
+        let zone: Arc<str> = locality.locality.as_ref().map_or("", |locality| locality.zone.as_str()).into();
+        for message in &locality.lb_endpoints {
+            match message.health_status() {
+                HealthStatus::Healthy | HealthStatus::Unknown => spec.ready.push(endpoint(message, &zone)?),
+                // They finish what they have and take nothing new.
+                HealthStatus::Draining => {}
+                _ => *spec.unready.entry(Arc::clone(&zone)).or_default() += 1,
+            }
+        }
+    }
+    Ok(spec)
 }
 
-fn endpoint(message: &LbEndpoint) -> Result<EndpointSpec, String> {
+fn endpoint(message: &LbEndpoint, zone: &Arc<str>) -> Result<EndpointSpec, String> {
     let Some(lb_endpoint::HostIdentifier::Endpoint(endpoint)) = &message.host_identifier else {
         return Err("endpoint.address is needed".to_owned());
     };
@@ -189,13 +276,18 @@ fn endpoint(message: &LbEndpoint) -> Result<EndpointSpec, String> {
         .identity
         .map(|id| SpiffeId::from_str(&id).map_err(|error| format!("endpoint {address}: {error}")));
     let identity = identity.transpose()?.map(|id| id.to_string().into());
-    Ok(EndpointSpec { address, identity, weight: message.load_balancing_weight.unwrap_or(1).max(1) })
+    let weight = message.load_balancing_weight.unwrap_or(1).max(1);
+    Ok(EndpointSpec { address, identity, weight, zone: Arc::clone(zone) })
 }
 
 fn socket_address(message: &Address) -> Option<SocketAddr> {
     let Some(address::Address::SocketAddress(socket)) = &message.address else { return None };
     let Some(socket_address::PortSpecifier::PortValue(port)) = socket.port_specifier else { return None };
     Some(SocketAddr::new(socket.address.parse().ok()?, u16::try_from(port).ok()?))
+}
+
+fn duration(field: &str, message: Option<protobuf::Duration>) -> Result<Option<Duration>, String> {
+    message.map(Duration::try_from).transpose().map_err(|error| format!("{field}: {error}"))
 }
 
 fn secret(message: SecretMessage) -> Result<String, String> {

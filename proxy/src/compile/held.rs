@@ -7,7 +7,7 @@ use std::{
 
 use weft_xds::Kind;
 
-use crate::resource::{ClusterSpec, EndpointSpec, Listener, Resource, Routes, ServiceSpec};
+use crate::resource::{ClusterSpec, EndpointsSpec, Listener, Resource, Routes, ServiceSpec};
 
 /// What the control plane has answered: `None` = there is no such resource; no entry = no answer yet.
 #[derive(Default)]
@@ -15,7 +15,7 @@ pub struct Held {
     pub(super) listeners: BTreeMap<String, Option<Listener>>,
     pub(super) routes: BTreeMap<String, Option<Arc<Routes>>>,
     pub(super) clusters: BTreeMap<String, Option<Arc<ClusterSpec>>>,
-    pub(super) endpoints: BTreeMap<String, Option<Arc<[EndpointSpec]>>>,
+    pub(super) endpoints: BTreeMap<String, Option<Arc<EndpointsSpec>>>,
 }
 
 impl Held {

@@ -6,11 +6,11 @@ use weft_api::policy::Mode;
 
 use crate::{
     accrual::Accrual,
-    balance::{Endpoint, Endpoints, Load},
+    balance::{Choices, Endpoint, Endpoints, Fresh, Load, Located},
     breaker::{EndpointKey, Kept, Limits, Scope, Settings, Shared, kept::KEEP},
     cluster::Cluster,
     guard::{Counts, Guard},
-    resource::{EndpointSpec, GuardSpec},
+    resource::{ClusterSpec, EndpointSpec, EndpointsSpec, GuardSpec},
     upstream::Peer,
 };
 
@@ -25,9 +25,23 @@ pub(super) struct GuardState {
 
 /// Of a backend.
 pub(super) struct BackendState {
+    name: Arc<str>,
+    seed: u64,
     pub(super) guard: GuardState,
     kept: Kept,
-    accruals: HashMap<EndpointKey, (Arc<Accrual>, Arc<Load>)>,
+    endpoints: HashMap<EndpointKey, Known>,
+    /// Whether it has had endpoints before: others are new.
+    has_begun: bool,
+    choices: Choices,
+}
+
+/// Of an endpoint.
+#[derive(Clone)]
+struct Known {
+    accrual: Arc<Accrual>,
+    load: Arc<Load>,
+    /// Since when it has been there, unless from the beginning.
+    since: Option<Instant>,
 }
 
 impl GuardState {
@@ -79,69 +93,86 @@ impl GuardState {
 }
 
 impl BackendState {
-    pub(super) fn new(spec: &GuardSpec, seed: u64, now: Instant) -> Self {
+    pub(super) fn new(name: Arc<str>, spec: &GuardSpec, seed: u64, now: Instant) -> Self {
         let percent = spec.policy.endpoint.max_ejection_percent;
         Self {
+            name,
+            seed,
             guard: GuardState::new(spec, now),
             kept: Kept::new(endpoint_settings(spec), percent, seed),
-            accruals: HashMap::new(),
+            endpoints: HashMap::new(),
+            has_begun: false,
+            choices: Choices::default(),
         }
     }
 
-    /// The backend by `spec`, with what is known of the one before it.
+    /// The backend by `spec`, with what is known of the one before it, for callers in `zone`.
     pub(super) fn cluster(
         &mut self,
-        name: &Arc<str>,
-        spec: &GuardSpec,
-        endpoints: &[EndpointSpec],
+        spec: &ClusterSpec,
+        endpoints: &EndpointsSpec,
         peers: &[Arc<Peer>],
-        seed: u64,
+        zone: Option<&str>,
         now: Instant,
     ) -> Cluster {
-        let guard = self.guard.guard(name, spec, seed, now);
-        let endpoints = self.endpoints(name, spec, endpoints, peers, guard.audit, now);
-        Cluster { guard, endpoints }
+        let guard = self.guard.guard(&self.name, &spec.guard, self.seed, now);
+        let list = self.endpoints(spec, &endpoints.ready, peers, guard.audit, now);
+        let mut located = Located::default();
+        for (spec, endpoint) in endpoints.ready.iter().zip(list) {
+            let is_near = zone.is_some_and(|zone| *zone == *spec.zone);
+            if is_near { &mut located.near } else { &mut located.others }.push(endpoint);
+        }
+        located.near_unready = zone.and_then(|zone| endpoints.unready.get(zone)).copied().unwrap_or_default();
+        Cluster {
+            guard,
+            affinity: spec.affinity.clone(),
+            endpoints: Endpoints::new(located, &spec.balancing, &mut self.choices),
+        }
     }
 
     fn endpoints(
         &mut self,
-        name: &Arc<str>,
-        spec: &GuardSpec,
+        ClusterSpec { guard, balancing, .. }: &ClusterSpec,
         endpoints: &[EndpointSpec],
         peers: &[Arc<Peer>],
         audit: bool,
         now: Instant,
-    ) -> Endpoints {
-        let percent = spec.policy.endpoint.max_ejection_percent;
-        let mut readmitted = self.kept.set_settings(now, endpoint_settings(spec), percent);
+    ) -> Vec<Arc<Endpoint>> {
+        let percent = guard.policy.endpoint.max_ejection_percent;
+        let mut readmitted = self.kept.set_settings(now, endpoint_settings(guard), percent);
         let keys: Vec<_> = endpoints
             .iter()
             .map(|endpoint| EndpointKey { address: endpoint.address, identity: endpoint.identity.clone() })
             .collect();
         let reconciled = self.kept.reconcile(now, &keys);
         readmitted.extend(reconciled.readmitted);
+        let since = self.has_begun.then_some(now);
         let mut list = Vec::with_capacity(endpoints.len());
         for (((endpoint, peer), key), breaker) in
             endpoints.iter().zip(peers).zip(&keys).zip(reconciled.breakers)
         {
-            let known = self.accruals.get(key).filter(|(accrual, _)| Arc::ptr_eq(&accrual.breaker, &breaker));
-            let (accrual, load) = known.cloned().unwrap_or_else(|| {
-                let accrual =
-                    Accrual::new(Scope::Endpoint, Arc::clone(name), Some(endpoint.address), breaker);
-                (Arc::new(accrual), Arc::new(Load::new(now)))
+            let known = self.endpoints.get(key).filter(|known| Arc::ptr_eq(&known.accrual.breaker, &breaker));
+            let known = known.cloned().unwrap_or_else(|| {
+                let name = Arc::clone(&self.name);
+                let accrual = Accrual::new(Scope::Endpoint, name, Some(endpoint.address), breaker);
+                Known { accrual: Arc::new(accrual), load: Arc::new(Load::new(now)), since }
             });
-            accrual.set_audit(audit);
-            self.accruals.insert(key.clone(), (Arc::clone(&accrual), Arc::clone(&load)));
-            list.push(Arc::new(Endpoint { peer: Arc::clone(peer), accrual, weight: endpoint.weight, load }));
+            known.accrual.set_audit(audit);
+            self.endpoints.insert(key.clone(), known.clone());
+            let Known { accrual, load, since } = known;
+            let fresh = since.map(|since| Fresh { since, window: balancing.slow_start });
+            let (peer, weight) = (Arc::clone(peer), endpoint.weight);
+            list.push(Arc::new(Endpoint { peer, accrual, weight, load, fresh }));
         }
         for (key, transition) in readmitted {
-            if let Some((accrual, _)) = self.accruals.get(&key) {
-                accrual.note([transition]);
+            if let Some(known) = self.endpoints.get(&key) {
+                known.accrual.note([transition]);
             }
         }
         // The breakers of those that are gone are kept for a while by `kept`; their books end here.
-        self.accruals.retain(|key, _| keys.contains(key));
-        Endpoints::new(list)
+        self.endpoints.retain(|key, _| keys.contains(key));
+        self.has_begun = true;
+        list
     }
 }
 

@@ -1,5 +1,6 @@
 use std::time::{Duration, SystemTime};
 
+use rand::{SeedableRng, rngs::SmallRng};
 use weft_api::{
     bootstrap,
     circuit_breaker::{Breaker, CircuitBreaker, Limits as LimitsPolicy},
@@ -9,8 +10,9 @@ use weft_xds::Kind;
 
 use super::*;
 use crate::{
+    balance::{Algorithm, Endpoint, Size, Zones},
     breaker::{Failure, Outcome, State, kept::KEEP},
-    resource::{ClusterSpec, EndpointSpec, MirrorSpec, Resource},
+    resource::{ClusterSpec, MirrorSpec, Resource},
     telemetry::{Telemetry, log::AccessLog},
 };
 
@@ -22,7 +24,7 @@ fn compiler() -> Compiler {
     let authority = Authority::create(domain.clone(), SystemTime::now()).unwrap();
     let credentials = Credentials::new(domain, TrustBundle::from_pem(authority.certificate_pem()).unwrap());
     let (log, _) = AccessLog::start(bootstrap::AccessLog::Off, std::io::sink()).unwrap();
-    Compiler::new(Version::Http2, false, credentials, Arc::clone(&Telemetry::new(1, log).client), 1)
+    Compiler::new(Version::Http2, false, None, credentials, Arc::clone(&Telemetry::new(1, log).client), 1)
 }
 
 /// A listener for HTTP with these routes, for opaque bytes with this cluster, or for both.
@@ -40,14 +42,12 @@ fn route_to(clusters: &[&str]) -> Resource {
 }
 
 fn cluster(policy: CircuitBreaker) -> Resource {
-    let guard = GuardSpec { policy, fallback: None };
-    Resource::Cluster(Arc::new(ClusterSpec { guard, version: Version::Http1 }))
+    Resource::Cluster(Arc::new(ClusterSpec::for_tests(policy)))
 }
 
 fn endpoints(ports: &[u16]) -> Resource {
-    let endpoint =
-        |port: &u16| EndpointSpec { address: ([127, 0, 0, 1], *port).into(), identity: None, weight: 1 };
-    Resource::Endpoints(ports.iter().map(endpoint).collect())
+    let addresses: Vec<_> = ports.iter().map(|port| ([127, 0, 0, 1], *port).into()).collect();
+    Resource::Endpoints(Arc::new(EndpointsSpec::for_tests(&addresses)))
 }
 
 /// One service with endpoints at these ports.
@@ -155,9 +155,9 @@ fn endpoints_with_a_sidecar_are_reached_by_mtls_over_the_mesh_s_http() {
     let now = Instant::now();
     let (mut compiler, mut held) = (compiler(), held(&[1]));
     let identity = Some(Arc::from("spiffe://cluster.local/ns/default/sa/api"));
-    let meshed = EndpointSpec { address: ([127, 0, 0, 1], 2).into(), identity, weight: 1 };
-    let plain = EndpointSpec { address: ([127, 0, 0, 1], 1).into(), identity: None, weight: 1 };
-    held.set(Kind::Endpoints, NAME.into(), Some(Resource::Endpoints([plain, meshed].into())));
+    let mut both = EndpointsSpec::for_tests(&[1, 2].map(|port| ([127, 0, 0, 1], port).into()));
+    both.ready[1].identity = identity;
+    held.set(Kind::Endpoints, NAME.into(), Some(Resource::Endpoints(Arc::new(both))));
     let snapshot = compiler.compile(&held, &Snapshot::default(), now);
     let peers: Vec<_> =
         snapshot.clusters[NAME].endpoints.iter().map(|endpoint| Arc::clone(&endpoint.peer)).collect();
@@ -289,18 +289,87 @@ fn an_endpoint_in_the_own_pod_has_no_sidecar_in_between() {
     let now = Instant::now();
     let mut held = held(&[1]);
     let identity = Some(Arc::from("spiffe://cluster.local/ns/default/sa/api"));
-    let at = |address: [u8; 4]| EndpointSpec {
-        address: (address, 80).into(),
-        identity: identity.clone(),
-        weight: 1,
-    };
     // Loopback is of every machine, and the other of none: it is for documentation (RFC 5737).
-    let list = [at([127, 0, 0, 1]), at([192, 0, 2, 9])];
-    held.set(Kind::Endpoints, NAME.into(), Some(Resource::Endpoints(list.into())));
+    let mut list = EndpointsSpec::for_tests(&[[127, 0, 0, 1], [192, 0, 2, 9]].map(|at| (at, 80).into()));
+    for endpoint in &mut list.ready {
+        endpoint.identity.clone_from(&identity);
+    }
+    held.set(Kind::Endpoints, NAME.into(), Some(Resource::Endpoints(Arc::new(list))));
     let meshed = |alone| {
         let compiler = Compiler { alone, ..compiler() }.compile(&held, &Snapshot::default(), now);
         compiler.clusters[NAME].endpoints.iter().map(|at| at.peer.mesh.is_some()).collect::<Vec<_>>()
     };
     assert_eq!(meshed(true), [false, true]);
     assert_eq!(meshed(false), [true, true], "sidecars on one machine, as in local mode");
+}
+
+#[test]
+fn who_comes_later_is_new_and_who_was_there_from_the_beginning_is_not() {
+    let now = Instant::now();
+    let (mut compiler, mut held) = (compiler(), held(&[1, 2]));
+    let mut compile = |ports: &[u16], before: &Snapshot, after_secs| {
+        held.set(Kind::Endpoints, NAME.into(), Some(endpoints(ports)));
+        let snapshot = compiler.compile(&held, before, now + Duration::from_secs(after_secs));
+        let since = |endpoint: &Arc<Endpoint>| endpoint.fresh.map(|fresh| (fresh.since - now).as_secs());
+        let fresh: Vec<_> = snapshot.clusters[NAME].endpoints.iter().map(since).collect();
+        (snapshot, fresh)
+    };
+    let (first, fresh) = compile(&[1, 2], &Snapshot::default(), 0);
+    assert_eq!(fresh, [None, None]);
+    let (second, fresh) = compile(&[1, 2, 3], &first, 5);
+    assert_eq!(fresh, [None, None, Some(5)]);
+    let (third, fresh) = compile(&[2, 3], &second, 6);
+    assert_eq!(fresh, [None, Some(5)], "since it came, whatever is pushed meanwhile");
+    let (_, fresh) = compile(&[1, 2, 3], &third, 7);
+    assert_eq!(fresh, [Some(7), None, Some(5)], "who was away may have begun anew");
+}
+
+#[test]
+fn a_zone_is_the_own_one_if_it_has_the_same_name() {
+    let now = Instant::now();
+    let mut held = held(&[1]);
+    let mut spec = ClusterSpec::for_tests(CircuitBreaker::default());
+    spec.balancing.zones = Some(Zones { min_healthy_percent: 70 });
+    held.set(Kind::Cluster, NAME.into(), Some(Resource::Cluster(Arc::new(spec))));
+    let mut list = EndpointsSpec::for_tests(&[1, 2, 3].map(|port| ([127, 0, 0, 1], port).into()));
+    list.ready[1].zone = "a".into();
+    list.ready[2].zone = "b".into();
+    held.set(Kind::Endpoints, NAME.into(), Some(Resource::Endpoints(Arc::new(list))));
+    let all_go_to = |zone: Option<&str>| {
+        let mut compiler = Compiler { zone: zone.map(Arc::from), ..compiler() };
+        let snapshot = compiler.compile(&held, &Snapshot::default(), now);
+        let mut random = SmallRng::seed_from_u64(1);
+        let endpoints = &snapshot.clusters[NAME].endpoints;
+        let mut pick = || endpoints.pick(now, &mut random, None, &[]).unwrap().endpoint.peer.address.port();
+        (0..100).map(|_| pick()).collect::<BTreeSet<_>>()
+    };
+    assert_eq!(all_go_to(Some("a")), BTreeSet::from([2]));
+    assert_eq!(all_go_to(Some("b")), BTreeSet::from([3]));
+    assert_eq!(all_go_to(Some("c")).len(), 3);
+    assert_eq!(all_go_to(None).len(), 3, "an endpoint without a zone is nobody's neighbour");
+}
+
+#[test]
+fn by_a_ring_requests_go_on_where_they_went_over_pushes() {
+    let now = Instant::now();
+    let (mut compiler, mut held) = (compiler(), held(&[1, 2, 3]));
+    let mut spec = ClusterSpec::for_tests(CircuitBreaker::default());
+    spec.balancing.algorithm = Algorithm::RingHash(Size { min: 1024, max: 65_536 });
+    held.set(Kind::Cluster, NAME.into(), Some(Resource::Cluster(Arc::new(spec))));
+    let before = compiler.compile(&held, &Snapshot::default(), now);
+    let port = |snapshot: &Snapshot, hash| {
+        let mut random = SmallRng::seed_from_u64(1);
+        let picked = snapshot.clusters[NAME].endpoints.pick(now, &mut random, Some(hash), &[]);
+        picked.unwrap().endpoint.peer.address.port()
+    };
+    let hashes: Vec<_> = (1..=100_u64).map(|number| number << 57).collect();
+    let ports = |snapshot: &Snapshot| hashes.iter().map(|hash| port(snapshot, *hash)).collect::<Vec<_>>();
+    let after = compiler.compile(&held, &before, now);
+    assert_eq!(ports(&before), ports(&after));
+    // One that goes moves nobody else.
+    held.set(Kind::Endpoints, NAME.into(), Some(endpoints(&[1, 3])));
+    let left = compiler.compile(&held, &after, now);
+    for (before, left) in ports(&after).into_iter().zip(ports(&left)) {
+        assert!(before == 2 || before == left);
+    }
 }

@@ -1,7 +1,7 @@
 //! Copies of requests for somebody whose answers nobody waits for. A copy is a request of its own, with limits, breakers,
 //! counts and a line in the log of its own; whatever becomes of it, the original neither waits nor learns of it.
 
-use std::{cell::Cell, rc::Rc, sync::Arc, time::Duration};
+use std::{cell::Cell, net::IpAddr, rc::Rc, sync::Arc, time::Duration};
 
 use http::request::Parts;
 use http_body_util::BodyExt;
@@ -45,6 +45,7 @@ pub(super) fn copy(
     worker: &Rc<Worker>,
     route: &Route,
     forward: &Forward,
+    exchange: &Exchange,
     request: &Parts,
     body: Incoming,
 ) -> Source {
@@ -67,6 +68,7 @@ pub(super) fn copy(
             worker: Rc::clone(worker),
             mirror: Arc::clone(mirror),
             route: Arc::clone(&route.name),
+            source: exchange.source,
             request: request.clone(),
             body: Source::Copy(copied),
             _under_way: under_way,
@@ -80,6 +82,7 @@ struct Copy {
     worker: Rc<Worker>,
     mirror: Arc<Mirror>,
     route: Arc<str>,
+    source: Option<IpAddr>,
     request: Parts,
     body: Source,
     _under_way: UnderWay,
@@ -95,6 +98,7 @@ impl Copy {
         exchange.propagate(&mut self.request.headers);
         exchange.destination = Some(Arc::clone(name));
         exchange.route = Some(self.route);
+        exchange.source = self.source;
         exchange.requests = Some(Arc::clone(requests));
         let tries = Tries::new(&self.worker, forward, &mut exchange, &mut self.request, self.body, None);
         let answer = tries.run().await.map_err(Refusal::from);

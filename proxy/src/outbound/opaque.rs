@@ -8,6 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use rand::Rng;
 use tokio::net::TcpStream;
 
 use super::outcome;
@@ -122,6 +123,10 @@ async fn reach(
     let mut tried: Vec<Arc<Endpoint>> = Vec::new();
     let mut last = Fault::NoEndpoint;
     let limits = &cluster.guard.limits;
+    let hash = cluster.affinity.as_ref().map(|affinity| {
+        let random = || worker.random.borrow_mut().random();
+        affinity.of_connection(connection.caller()).unwrap_or_else(random)
+    });
     let overflow = |_| {
         cluster.guard.counts.overflows.fetch_add(1, Relaxed);
         Fault::Overflow
@@ -129,7 +134,7 @@ async fn reach(
     while connection.tries < TRIES_MAX {
         let now = Instant::now();
         let backend = cluster.guard.enter_opaque(now)?;
-        let picked = cluster.endpoints.pick(now, &mut *worker.random.borrow_mut(), &tried);
+        let picked = cluster.endpoints.pick(now, &mut *worker.random.borrow_mut(), hash, &tried);
         let Some(Picked { endpoint, pass, in_flight }) = picked else { break };
         if tried.iter().any(|other| Arc::ptr_eq(other, &endpoint)) {
             break;

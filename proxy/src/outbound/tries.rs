@@ -8,14 +8,16 @@ use std::{
 };
 
 use futures_util::future::Either;
-use http::{HeaderName, HeaderValue, Request, Response, StatusCode, request::Parts};
+use http::{HeaderName, HeaderValue, Request, Response, StatusCode, header::SET_COOKIE, request::Parts};
 use hyper::body::{Body, Incoming};
+use rand::Rng;
 use tokio::time::{sleep, timeout_at};
 use weft_api::circuit_breaker::FallbackCause;
 
 use super::{Answer, NO_EDITS, outcome};
 use crate::{
     admission::Admission,
+    affinity::Place,
     balance::{Endpoint, Picked},
     breaker::{Event, Outcome, Retryable, Verdict},
     cluster::Cluster,
@@ -54,6 +56,8 @@ pub(super) struct Tries<'a, 'r> {
     deadline: Option<Instant>,
     /// The session that the caller has.
     session: Option<Session>,
+    /// Where the request goes by its hash, and at which backend.
+    place: Option<(&'r Arc<Cluster>, Place)>,
     tried: Vec<Arc<Endpoint>>,
     /// Tries that were no retries: nobody had processed the request yet.
     elsewhere: u32,
@@ -106,6 +110,7 @@ impl<'a, 'r> Tries<'a, 'r> {
             earlier,
             deadline,
             session,
+            place: None,
             tried: Vec::new(),
             elsewhere: 0,
         };
@@ -199,9 +204,31 @@ impl<'a, 'r> Tries<'a, 'r> {
             self.exchange.given_up = true;
             self.worker.shared.setbacks.note(Instant::now());
         }
-        let session = self.tell(&tried);
+        let told = [self.tell(&tried), self.give(&tried)];
         let backend = tried.backend.map_or(&NO_EDITS, |backend| &backend.edits.response);
-        tried.result.map(|(response, held)| Answer::Upstream { response, held, backend, session })
+        tried.result.map(|(response, held)| Answer::Upstream { response, held, backend, told })
+    }
+
+    /// The cookie by which the caller's next request has the same hash.
+    fn give(&self, tried: &Try<'_>) -> Option<(HeaderName, HeaderValue)> {
+        let (cluster, place) = self.place.as_ref()?;
+        let is_its_own = tried.cluster().is_some_and(|answered| Arc::ptr_eq(answered, cluster));
+        place.cookie.clone().filter(|_| is_its_own).map(|cookie| (SET_COOKIE, cookie))
+    }
+
+    /// The hash by which the request's endpoint is chosen at `cluster`, the same for all of its tries; `None` = by none.
+    fn hash(&mut self, cluster: &'r Arc<Cluster>) -> Option<u64> {
+        let affinity = cluster.affinity.as_ref()?;
+        let known = self.place.as_ref().filter(|(of, _)| Arc::ptr_eq(of, cluster));
+        if let Some((_, place)) = known {
+            return place.hash;
+        }
+        let random = &mut *self.worker.random.borrow_mut();
+        let mut place = affinity.place(self.request, self.exchange.source, random);
+        place.hash.get_or_insert_with(|| random.random());
+        let hash = place.hash;
+        self.place = Some((cluster, place));
+        hash
     }
 
     /// What the caller is told of the session that it has from now on.
@@ -302,14 +329,15 @@ impl<'a, 'r> Tries<'a, 'r> {
 
     /// Guard of the route, guard of the backend, endpoint with its breaker: in this order, so that an open breaker costs
     /// nothing. The endpoint is that of the caller's session, if it takes the try.
-    fn admit(&mut self, cluster: &Arc<Cluster>, seat: Option<&Arc<Endpoint>>) -> Result<Admission, Fault> {
+    fn admit(&mut self, cluster: &'r Arc<Cluster>, seat: Option<&Arc<Endpoint>>) -> Result<Admission, Fault> {
         let now = Instant::now();
         let route = self.forward.guard.as_ref().map(|guard| guard.enter(now)).transpose()?;
         let backend = cluster.guard.enter(now)?;
-        let random = &mut *self.worker.random.borrow_mut();
-        let picked = seat.and_then(|endpoint| endpoint.pick(now));
-        let Picked { endpoint, pass, in_flight } =
-            picked.or_else(|| cluster.endpoints.pick(now, random, &self.tried)).ok_or(Fault::NoEndpoint)?;
+        let picked = seat.and_then(|endpoint| endpoint.pick(now)).or_else(|| {
+            let hash = self.hash(cluster);
+            cluster.endpoints.pick(now, &mut *self.worker.random.borrow_mut(), hash, &self.tried)
+        });
+        let Picked { endpoint, pass, in_flight } = picked.ok_or(Fault::NoEndpoint)?;
         Ok(Admission { route, backend, endpoint, pass, in_flight, sent: now, headers: None })
     }
 

@@ -16,7 +16,7 @@ use weft_api::{
 };
 use weft_xds::{
     matcher::{StringMatcher, string_matcher::MatchPattern},
-    metadata, protobuf,
+    metadata,
     route::{
         HeaderMatcher, QueryParameterMatcher, RetryPolicy, Route as RouteMessage, RouteAction,
         RouteConfiguration, RouteMatch,
@@ -29,7 +29,7 @@ use weft_xds::{
     },
 };
 
-use super::{GuardSpec, PolicyMetadata};
+use super::{GuardSpec, PolicyMetadata, duration};
 use crate::{
     fault_injection::FaultInjection,
     route::{
@@ -296,10 +296,6 @@ fn standard_retry(message: &RetryPolicy) -> Result<Retry, String> {
 
 fn millis(duration: Duration) -> weft_api::Duration {
     weft_api::Duration::from_millis(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
-}
-
-fn duration(field: &str, message: Option<protobuf::Duration>) -> Result<Option<Duration>, String> {
-    message.map(Duration::try_from).transpose().map_err(|error| format!("{field}: {error}"))
 }
 
 fn request_match(message: &RouteMatch) -> Result<Match, String> {

@@ -306,10 +306,31 @@ fn only_endpoints_that_take_new_requests_count() {
     ]) else {
         panic!("no endpoints")
     };
-    let ports: Vec<_> = endpoints.iter().map(|endpoint| endpoint.address.port()).collect();
+    let ports: Vec<_> = endpoints.ready.iter().map(|endpoint| endpoint.address.port()).collect();
     assert_eq!(ports, [1, 4]);
-    assert_eq!(endpoints[0].identity.as_deref(), Some(identity));
-    assert_eq!(endpoints[1].identity, None);
+    assert_eq!(endpoints.ready[0].identity.as_deref(), Some(identity));
+    assert_eq!(endpoints.ready[1].identity, None);
+}
+
+#[test]
+fn endpoints_are_where_their_locality_is_and_those_that_may_come_back_are_counted_there() {
+    use HealthStatus::{Draining, Healthy, Unhealthy};
+    use weft_xds::{core::Locality, endpoint::LocalityLbEndpoints};
+    let locality = |zone: Option<&str>, endpoints: &[(u32, HealthStatus)]| LocalityLbEndpoints {
+        locality: zone.map(|zone| Locality { zone: zone.into(), ..Locality::default() }),
+        lb_endpoints: endpoints.iter().map(|(port, status)| lb_endpoint(*port, *status, None)).collect(),
+        ..LocalityLbEndpoints::default()
+    };
+    let endpoints = vec![
+        locality(Some("a"), &[(1, Healthy), (2, Unhealthy), (3, Unhealthy), (4, Draining)]),
+        locality(Some("b"), &[(5, Healthy)]),
+        locality(None, &[(6, Healthy), (7, Unhealthy)]),
+    ];
+    let message = ClusterLoadAssignment { endpoints, ..Default::default() };
+    let Ok(Resource::Endpoints(spec)) = decoded(Kind::Endpoints, &message) else { panic!("no endpoints") };
+    let ready: Vec<_> = spec.ready.iter().map(|at| (at.address.port(), at.zone.as_ref())).collect();
+    assert_eq!(ready, [(1, "a"), (5, "b"), (6, "")]);
+    assert_eq!(spec.unready, BTreeMap::from([("".into(), 1), ("a".into(), 2)]));
 }
 
 #[test]

@@ -13,13 +13,10 @@ use std::{
 };
 
 use aws_lc_rs::{constant_time::verify_slices_are_equal, hmac};
-use http::{
-    HeaderMap, HeaderName, HeaderValue,
-    header::{COOKIE, SET_COOKIE},
-};
+use http::{HeaderMap, HeaderName, HeaderValue, header::SET_COOKIE};
 
 use super::Backends;
-use crate::balance::Endpoint;
+use crate::{balance::Endpoint, http::headers};
 
 /// Bytes of the digest of an endpoint, and of a seal: nobody finds another with the same.
 const DIGEST_BYTES: usize = 12;
@@ -86,16 +83,10 @@ impl Sessions {
     }
 
     /// The session that a request shows; `None` if it shows none, or one that is over or was never given.
-    pub fn shown(&self, headers: &HeaderMap, now: SystemTime) -> Option<Session> {
+    pub fn shown(&self, shown: &HeaderMap, now: SystemTime) -> Option<Session> {
         let session = match &self.spec.carrier {
-            Carrier::Header(name) => self.read(headers.get(name)?.as_bytes())?,
-            Carrier::Cookie(name) => {
-                let lines = headers.get_all(COOKIE).iter();
-                let pairs = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b';'));
-                let mut values = pairs
-                    .filter_map(|pair| pair.trim_ascii().strip_prefix(name.as_bytes())?.strip_prefix(b"="));
-                values.find_map(|value| self.read(value))?
-            }
+            Carrier::Header(name) => self.read(shown.get(name)?.as_bytes())?,
+            Carrier::Cookie(name) => headers::cookies(shown, name).find_map(|value| self.read(value))?,
         };
         let now = seconds(now);
         let lasts = |since: u32, timeout: Option<Duration>| {

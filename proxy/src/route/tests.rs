@@ -2,7 +2,6 @@ use http::Request;
 use rand::{SeedableRng, rngs::SmallRng};
 
 use super::*;
-use crate::balance::Endpoints;
 
 fn parts(method: &str, target: &str, headers: &[(&str, &str)]) -> Parts {
     let mut request = Request::builder().method(method).uri(target);
@@ -71,7 +70,7 @@ fn an_expression_without_bound_is_refused() {
 }
 
 fn backend(weight: u32, name: Option<&str>) -> Backend {
-    let cluster = |name| Arc::new(Cluster { guard: Guard::for_tests(name), endpoints: Endpoints::default() });
+    let cluster = |name| Arc::new(Cluster::for_tests(name, Vec::new()));
     Backend { weight, cluster: name.map(cluster), edits: Edits::default() }
 }
 

@@ -120,7 +120,7 @@ impl Simulation {
     }
 
     fn begin(&mut self, now: Instant, mut tried: Tried) {
-        let picked = self.endpoints.pick(now, &mut self.random, &tried).expect("never none");
+        let picked = self.endpoints.pick(now, &mut self.random, None, &tried).expect("never none");
         tried.push(Arc::clone(&picked.endpoint));
         let at = index(&self.endpoints, &picked);
         self.report.tries[at] += 1;

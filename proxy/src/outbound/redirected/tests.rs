@@ -11,9 +11,7 @@ use weft_xds::Kind;
 use super::*;
 use crate::{
     compile::{Compiler, Held},
-    resource::{
-        ClusterSpec, EndpointSpec, GuardSpec, Listener, OpaqueSpec, Resource, RouteSpec, Routes, ServiceSpec,
-    },
+    resource::{ClusterSpec, EndpointsSpec, Listener, OpaqueSpec, Resource, RouteSpec, Routes, ServiceSpec},
     snapshot::Snapshot,
 };
 
@@ -45,16 +43,14 @@ fn know_service(
     held.set(Kind::Routes, NAME.into(), Some(Resource::Routes(Arc::new(Routes(vec![route])))));
     held.set(Kind::Cluster, ABSENT.into(), None);
     for (name, endpoints) in clusters {
-        let guard = GuardSpec { policy: CircuitBreaker::default(), fallback: None };
-        let cluster = ClusterSpec { guard, version: Version::Http1 };
+        let cluster = ClusterSpec::for_tests(CircuitBreaker::default());
         held.set(Kind::Cluster, (*name).into(), Some(Resource::Cluster(Arc::new(cluster))));
-        let endpoint = |address: &SocketAddr| EndpointSpec { address: *address, identity: None, weight: 1 };
-        let endpoints = Resource::Endpoints(endpoints.iter().map(endpoint).collect());
+        let endpoints = Resource::Endpoints(Arc::new(EndpointsSpec::for_tests(endpoints)));
         held.set(Kind::Endpoints, (*name).into(), Some(endpoints));
     }
     let (credentials, requests) =
         (Arc::clone(&worker.shared.credentials), Arc::clone(&worker.shared.telemetry.client));
-    let mut compiler = Compiler::new(Version::Http2, false, credentials, requests, 1);
+    let mut compiler = Compiler::new(Version::Http2, false, None, credentials, requests, 1);
     worker.shared.snapshots.store(compiler.compile(&held, &Snapshot::default(), Instant::now()));
 }
 

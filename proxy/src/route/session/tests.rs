@@ -1,14 +1,14 @@
 use std::time::Instant;
 
+use http::header::COOKIE;
 use weft_api::circuit_breaker::Breaker;
 
 use super::*;
 use crate::{
     accrual::Accrual,
-    balance::{Endpoints, Load},
+    balance::Load,
     breaker::{EndpointKey, Kept, Scope, Settings},
     cluster::Cluster,
-    guard::Guard,
     http::serve::Version,
     route::{Backend, Edits},
     upstream::Peer,
@@ -28,10 +28,11 @@ fn backends(ports: [&[u16]; 2]) -> Backends {
                 accrual: Arc::new(Accrual::new(Scope::Endpoint, name.into(), Some(key.address), breaker)),
                 weight: 1,
                 load: Arc::new(Load::new(now)),
+                fresh: None,
             })
         };
-        let endpoints = Endpoints::new(keys.iter().zip(breakers).map(endpoint).collect());
-        let cluster = Arc::new(Cluster { guard: Guard::for_tests(name), endpoints });
+        let endpoints = keys.iter().zip(breakers).map(endpoint).collect();
+        let cluster = Arc::new(Cluster::for_tests(name, endpoints));
         Backend { weight: 1, cluster: Some(cluster), edits: Edits::default() }
     };
     Backends::new(["shop/a:80", "shop/b:80"].into_iter().zip(ports).map(backend).collect())

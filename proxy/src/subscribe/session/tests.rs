@@ -18,7 +18,7 @@ fn session(demands: &Arc<Demands>, now: Instant) -> Session {
     let credentials = Credentials::new(domain, TrustBundle::from_pem(authority.certificate_pem()).unwrap());
     let (log, _) = AccessLog::start(weft_api::bootstrap::AccessLog::Off, std::io::sink()).unwrap();
     let requests = Arc::clone(&Telemetry::new(1, log).client);
-    let compiler = Compiler::new(Version::Http2, true, Arc::clone(&credentials), requests, 1);
+    let compiler = Compiler::new(Version::Http2, true, None, Arc::clone(&credentials), requests, 1);
     let readiness = Readiness::new();
     let mut session = Session::new(
         Subscriber::new(Node::default()),
