@@ -199,6 +199,11 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
+    /// Whether it wants new traffic.
+    pub fn is_ready(&self) -> bool {
+        self.conditions.ready.unwrap_or(true)
+    }
+
     /// The zone that it is meant for, which may be another than the one it stands in where a zone has few endpoints, or
     /// else the latter; empty where nobody knows. Whoever gives hints names one zone.
     pub fn zone(&self) -> &str {

@@ -180,8 +180,9 @@ impl LoadBalancer {
     pub fn validate(&self) -> Result<(), Violation> {
         let algorithm = self.algorithm;
         if algorithm.is_hashing() == self.hash_on.is_empty() {
-            let rule =
-                format!("must hold keys for RingHash and Maglev and for no other; it is {algorithm:?}");
+            let rule = format!(
+                "must hold keys for RingHash and Maglev and for no other; algorithm is {algorithm:?}"
+            );
             return Err(Violation::new("hashOn", rule));
         }
         at_most("hashOn", self.hash_on.len(), KEYS_MAX)?;
@@ -190,13 +191,17 @@ impl LoadBalancer {
         }
         if let Some(ring) = self.ring_hash {
             if algorithm != Algorithm::RingHash {
-                return Err(Violation::new("ringHash", format!("is for RingHash; it is {algorithm:?}")));
+                return Err(Violation::new(
+                    "ringHash",
+                    format!("is for RingHash; algorithm is {algorithm:?}"),
+                ));
             }
             ring.validate()?;
         }
         if let Some(SlowStart { window }) = self.slow_start {
             if !algorithm.has_slow_start() {
-                let rule = format!("is for LatencyAware, LeastRequest and RoundRobin; it is {algorithm:?}");
+                let rule =
+                    format!("is for LatencyAware, LeastRequest and RoundRobin; algorithm is {algorithm:?}");
                 return Err(Violation::new("slowStart", rule));
             }
             if window > SLOW_START_MAX {

@@ -1,6 +1,7 @@
 //! Objects in, resources out: a pure function of the store, which encodes anew only what a change touched.
 
 mod authorization;
+mod balancing;
 mod cluster;
 mod endpoints;
 mod inbound;
@@ -30,6 +31,7 @@ use crate::{
     snapshot::{self, Entrance, Published, Snapshot},
     store::{Finding, ObjectName, Store},
 };
+use cluster::Demands;
 
 /// Compiles one store after another, and keeps what did not change.
 pub struct Compiler {
@@ -279,9 +281,13 @@ fn of_service<'a>(
 ) -> impl Iterator<Item = Draft> + 'a {
     view.ports.iter().flat_map(move |port| {
         let target = snapshot::port_name(name, port.port.port);
-        let policy = port.policies.circuit_breaker.as_ref().map(|policy| &policy.spec.settings);
+        let demands = Demands {
+            circuit_breaker: port.policies.circuit_breaker.as_ref().map(|policy| &policy.spec.settings),
+            load_balancer: port.load_balancer(),
+            locality: view.locality(port),
+        };
         let backend = [
-            cluster::draft(target, port.protocol, policy),
+            cluster::draft(target, port.protocol, demands),
             endpoints::of_service(name, view, port, trust_domain),
         ];
         let consumers = port.consumers.iter().flat_map(move |(namespace, routes)| {
@@ -326,8 +332,8 @@ fn of_pod<'a>(
         let address = socket.to_string();
         [
             listener::draft(address.clone(), Vec::new(), &address, protocol),
-            routes::all_to_cluster(address.clone(), &Policies::default()),
-            cluster::draft(address, protocol, None),
+            routes::all_to_cluster(address.clone(), &Policies::default(), Vec::new()),
+            cluster::draft(address, protocol, Demands::default()),
             endpoints::of_pod(name, &view.target, socket, trust_domain),
         ]
     })

@@ -25,7 +25,8 @@ use std::{
 use weft_api::{
     Object,
     authorization::Authorization,
-    kubernetes::{AddressType, EndpointSlice, ObjectReference, ServicePort, ServiceSpec},
+    kubernetes::{AddressType, Endpoint, EndpointSlice, ObjectReference, ServicePort, ServiceSpec},
+    load_balancer::{LoadBalancer, Locality},
     policy::{Policy, WorkloadRef},
     rate_limit::RateLimit,
     workload::WorkloadSpec,
@@ -103,6 +104,8 @@ pub struct PortView {
     pub consumers: BTreeMap<String, Routes>,
     /// Policies that are attached to it.
     pub policies: Policies,
+    /// How its endpoints are chosen, where a policy says so.
+    pub load_balancer: Option<Arc<Object<Policy<LoadBalancer>>>>,
 }
 
 /// Follows every reference of `store`, which is alone.
@@ -142,6 +145,19 @@ impl ServiceView {
         references::targets(slice, &port.name)
     }
 
+    /// Whether endpoints of `port` in the caller's own zone come first: as its policy says, or else the Service, or else
+    /// who has looked at the zones of the cluster and has given every endpoint that is ready a hint.
+    pub fn locality(&self, port: &PortView) -> Option<Locality> {
+        let said = port.load_balancer().and_then(|policy| policy.locality);
+        let mut ready =
+            self.backing.slices.iter().flat_map(|slice| &slice.spec.endpoints).filter(|one| one.is_ready());
+        let is_hinted =
+            |endpoint: &Endpoint| endpoint.hints.as_ref().is_some_and(|it| !it.for_zones.is_empty());
+        let is_preferred =
+            self.service.spec.prefers_zone() || ready.next().is_some_and(is_hinted) && ready.all(is_hinted);
+        said.or_else(|| is_preferred.then(Locality::preferred))
+    }
+
     /// The family by which a pod is reached that has addresses of several.
     pub fn family(&self) -> AddressType {
         let spec = &self.service.spec;
@@ -150,6 +166,13 @@ impl ServiceView {
             _ => AddressType::IPv4,
         };
         spec.ip_families.first().copied().unwrap_or_else(of_address)
+    }
+}
+
+impl PortView {
+    /// How its endpoints are chosen, where a policy says so.
+    pub fn load_balancer(&self) -> Option<&LoadBalancer> {
+        self.load_balancer.as_ref().map(|policy| &policy.spec.settings)
     }
 }
 

@@ -11,6 +11,7 @@ use weft_api::{
     fault_injection::FaultInjection,
     gateway::{GrpcRouteSpec, HttpRouteSpec, StreamRouteSpec},
     kubernetes::{EndpointSlice, Namespace, Pod, ServiceSpec},
+    load_balancer::LoadBalancer,
     object::Metadata,
     policy::{Policy, WorkloadRef},
     rate_limit::RateLimit,
@@ -48,6 +49,8 @@ pub struct Store {
     pub circuit_breakers: Table<Policy<CircuitBreaker>>,
     /// `FaultInjectionPolicy`.
     pub fault_injections: Table<Policy<FaultInjection>>,
+    /// `LoadBalancerPolicy`.
+    pub load_balancers: Table<Policy<LoadBalancer>>,
     /// `RateLimitPolicy`.
     pub rate_limits: Table<Policy<RateLimit, WorkloadRef>>,
     /// `RetryPolicy`.
@@ -81,6 +84,8 @@ pub enum ObjectKind {
     CircuitBreakerPolicy,
     /// `FaultInjectionPolicy` (policy.weft.dev/v1alpha1).
     FaultInjectionPolicy,
+    /// `LoadBalancerPolicy` (policy.weft.dev/v1alpha1).
+    LoadBalancerPolicy,
     /// `RateLimitPolicy` (policy.weft.dev/v1alpha1).
     RateLimitPolicy,
     /// `RetryPolicy` (policy.weft.dev/v1alpha1).
@@ -132,6 +137,8 @@ pub enum AnyObject {
     CircuitBreakerPolicy(Arc<Object<Policy<CircuitBreaker>>>),
     /// `FaultInjectionPolicy`.
     FaultInjectionPolicy(Arc<Object<Policy<FaultInjection>>>),
+    /// `LoadBalancerPolicy`.
+    LoadBalancerPolicy(Arc<Object<Policy<LoadBalancer>>>),
     /// `RateLimitPolicy`.
     RateLimitPolicy(Arc<Object<Policy<RateLimit, WorkloadRef>>>),
     /// `RetryPolicy`.
@@ -155,6 +162,7 @@ impl Store {
             AnyObject::AuthorizationPolicy(object) => put(&mut self.authorizations, object),
             AnyObject::CircuitBreakerPolicy(object) => put(&mut self.circuit_breakers, object),
             AnyObject::FaultInjectionPolicy(object) => put(&mut self.fault_injections, object),
+            AnyObject::LoadBalancerPolicy(object) => put(&mut self.load_balancers, object),
             AnyObject::RateLimitPolicy(object) => put(&mut self.rate_limits, object),
             AnyObject::RetryPolicy(object) => put(&mut self.retries, object),
             AnyObject::Workload(object) => put(&mut self.workloads, object),
@@ -184,6 +192,7 @@ impl Store {
             ObjectKind::AuthorizationPolicy => self.authorizations.remove(&key.name).is_some(),
             ObjectKind::CircuitBreakerPolicy => self.circuit_breakers.remove(&key.name).is_some(),
             ObjectKind::FaultInjectionPolicy => self.fault_injections.remove(&key.name).is_some(),
+            ObjectKind::LoadBalancerPolicy => self.load_balancers.remove(&key.name).is_some(),
             ObjectKind::RateLimitPolicy => self.rate_limits.remove(&key.name).is_some(),
             ObjectKind::RetryPolicy => self.retries.remove(&key.name).is_some(),
             ObjectKind::Workload => self.workloads.remove(&key.name).is_some(),
@@ -204,6 +213,7 @@ impl Store {
             ObjectKind::AuthorizationPolicy => self.authorizations.contains_key(&key.name),
             ObjectKind::CircuitBreakerPolicy => self.circuit_breakers.contains_key(&key.name),
             ObjectKind::FaultInjectionPolicy => self.fault_injections.contains_key(&key.name),
+            ObjectKind::LoadBalancerPolicy => self.load_balancers.contains_key(&key.name),
             ObjectKind::RateLimitPolicy => self.rate_limits.contains_key(&key.name),
             ObjectKind::RetryPolicy => self.retries.contains_key(&key.name),
             ObjectKind::Workload => self.workloads.contains_key(&key.name),
@@ -224,6 +234,7 @@ impl Store {
             ObjectKind::AuthorizationPolicy => self.authorizations.keys().cloned().collect(),
             ObjectKind::CircuitBreakerPolicy => self.circuit_breakers.keys().cloned().collect(),
             ObjectKind::FaultInjectionPolicy => self.fault_injections.keys().cloned().collect(),
+            ObjectKind::LoadBalancerPolicy => self.load_balancers.keys().cloned().collect(),
             ObjectKind::RateLimitPolicy => self.rate_limits.keys().cloned().collect(),
             ObjectKind::RetryPolicy => self.retries.keys().cloned().collect(),
             ObjectKind::Workload => self.workloads.keys().cloned().collect(),
@@ -261,6 +272,7 @@ impl AnyObject {
             AnyObject::AuthorizationPolicy(object) => &object.metadata,
             AnyObject::CircuitBreakerPolicy(object) => &object.metadata,
             AnyObject::FaultInjectionPolicy(object) => &object.metadata,
+            AnyObject::LoadBalancerPolicy(object) => &object.metadata,
             AnyObject::RateLimitPolicy(object) => &object.metadata,
             AnyObject::RetryPolicy(object) => &object.metadata,
             AnyObject::Workload(object) => &object.metadata,
@@ -281,6 +293,7 @@ impl AnyObject {
             AnyObject::AuthorizationPolicy(_) => ObjectKind::AuthorizationPolicy,
             AnyObject::CircuitBreakerPolicy(_) => ObjectKind::CircuitBreakerPolicy,
             AnyObject::FaultInjectionPolicy(_) => ObjectKind::FaultInjectionPolicy,
+            AnyObject::LoadBalancerPolicy(_) => ObjectKind::LoadBalancerPolicy,
             AnyObject::RateLimitPolicy(_) => ObjectKind::RateLimitPolicy,
             AnyObject::RetryPolicy(_) => ObjectKind::RetryPolicy,
             AnyObject::Workload(_) => ObjectKind::Workload,
@@ -295,7 +308,7 @@ impl AnyObject {
 
 impl ObjectKind {
     /// Every kind that is read.
-    pub const ALL: [ObjectKind; 14] = [
+    pub const ALL: [ObjectKind; 15] = [
         ObjectKind::Service,
         ObjectKind::EndpointSlice,
         ObjectKind::Pod,
@@ -307,6 +320,7 @@ impl ObjectKind {
         ObjectKind::AuthorizationPolicy,
         ObjectKind::CircuitBreakerPolicy,
         ObjectKind::FaultInjectionPolicy,
+        ObjectKind::LoadBalancerPolicy,
         ObjectKind::RateLimitPolicy,
         ObjectKind::RetryPolicy,
         ObjectKind::Workload,
@@ -326,6 +340,7 @@ impl ObjectKind {
             ObjectKind::AuthorizationPolicy => "AuthorizationPolicy",
             ObjectKind::CircuitBreakerPolicy => "CircuitBreakerPolicy",
             ObjectKind::FaultInjectionPolicy => "FaultInjectionPolicy",
+            ObjectKind::LoadBalancerPolicy => "LoadBalancerPolicy",
             ObjectKind::RateLimitPolicy => "RateLimitPolicy",
             ObjectKind::RetryPolicy => "RetryPolicy",
             ObjectKind::Workload => "Workload",
@@ -345,6 +360,7 @@ impl ObjectKind {
             ObjectKind::AuthorizationPolicy
             | ObjectKind::CircuitBreakerPolicy
             | ObjectKind::FaultInjectionPolicy
+            | ObjectKind::LoadBalancerPolicy
             | ObjectKind::RateLimitPolicy
             | ObjectKind::RetryPolicy => weft_api::names::POLICY_API_VERSION,
             ObjectKind::Workload => weft_api::names::LOCAL_API_VERSION,
@@ -361,6 +377,7 @@ impl ObjectKind {
             ObjectKind::AuthorizationPolicy => Some("authorizationpolicies"),
             ObjectKind::CircuitBreakerPolicy => Some("circuitbreakerpolicies"),
             ObjectKind::FaultInjectionPolicy => Some("faultinjectionpolicies"),
+            ObjectKind::LoadBalancerPolicy => Some("loadbalancerpolicies"),
             ObjectKind::RateLimitPolicy => Some("ratelimitpolicies"),
             ObjectKind::RetryPolicy => Some("retrypolicies"),
             _ => None,

@@ -2,33 +2,36 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use prost::Name;
 use serde::Serialize;
-use weft_api::{circuit_breaker::CircuitBreaker, policy::Mode};
+use weft_api::{
+    circuit_breaker::CircuitBreaker,
+    load_balancer::{LoadBalancer, Locality},
+    policy::Mode,
+};
 use weft_xds::{
     Kind,
     cluster::{
-        CircuitBreakers, Cluster, LoadBalancingPolicy, OutlierDetection,
+        CircuitBreakers, Cluster, OutlierDetection,
         circuit_breakers::Thresholds,
-        cluster::{ClusterDiscoveryType, DiscoveryType, EdsClusterConfig, LbPolicy},
-        load_balancing_policy::Policy,
+        cluster::{ClusterDiscoveryType, DiscoveryType, EdsClusterConfig},
     },
-    core::{Http2ProtocolOptions, TypedExtensionConfig},
-    least_request::LeastRequest,
+    core::{Http2ProtocolOptions, Metadata},
     metadata,
     packed::pack,
     protobuf::Any,
-    round_robin::RoundRobin,
     upstream_http::{
         HttpProtocolOptions,
         http_protocol_options::{
             ExplicitHttpConfig, UpstreamProtocolOptions, explicit_http_config::ProtocolConfig,
         },
     },
-    wrr_locality::WrrLocality,
 };
 
-use super::{Draft, listener::aggregated};
+use super::{
+    Draft,
+    balancing::{self, Zones},
+    listener::aggregated,
+};
 use crate::resolve::Protocol;
 
 /// Endpoints stand in the same network: one that does not answer within this time does not answer.
@@ -36,17 +39,31 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// The extension point at which Envoy looks for the protocol of a cluster.
 const HTTP_OPTIONS: &str = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
 
+/// What people demand of a cluster. What they do not say is as everybody has it.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Demands<'a> {
+    pub(super) circuit_breaker: Option<&'a CircuitBreaker>,
+    pub(super) load_balancer: Option<&'a LoadBalancer>,
+    pub(super) locality: Option<Locality>,
+}
+
+/// What the fields of a cluster that others know cannot say.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Extra<'a> {
-    circuit_breaker: &'a CircuitBreaker,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    circuit_breaker: Option<&'a CircuitBreaker>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    zones: Option<Zones>,
 }
 
-/// The cluster `name`, under `policy` if there is one.
-pub(super) fn draft(name: String, protocol: Protocol, policy: Option<&CircuitBreaker>) -> Draft {
-    let fallback = CircuitBreaker::default();
+/// The cluster `name`.
+pub(super) fn draft(name: String, protocol: Protocol, demands: Demands<'_>) -> Draft {
+    let Demands { circuit_breaker, load_balancer, .. } = demands;
+    let (breaker, balancer) = (CircuitBreaker::default(), LoadBalancer::default());
+    let balancer = load_balancer.unwrap_or(&balancer);
     // Others know nothing of `Audit`: told nothing, they do nothing.
-    let standard = Some(policy.unwrap_or(&fallback)).filter(|spec| spec.mode == Mode::Enforce);
+    let standard = Some(circuit_breaker.unwrap_or(&breaker)).filter(|spec| spec.mode == Mode::Enforce);
     let cluster = Cluster {
         name: name.clone(),
         cluster_discovery_type: Some(ClusterDiscoveryType::Type(DiscoveryType::Eds.into())),
@@ -55,36 +72,22 @@ pub(super) fn draft(name: String, protocol: Protocol, policy: Option<&CircuitBre
             ..EdsClusterConfig::default()
         }),
         connect_timeout: Some(CONNECT_TIMEOUT.into()),
-        lb_policy: LbPolicy::LeastRequest.into(),
-        load_balancing_policy: Some(balancing()),
+        lb_policy: balancing::named(balancer).into(),
+        load_balancing_policy: Some(balancing::policies(balancer)),
         circuit_breakers: standard.map(limits),
         outlier_detection: standard.and_then(outliers),
         typed_extension_protocol_options: options(protocol),
-        metadata: policy.map(|spec| {
-            metadata::write(&Extra { circuit_breaker: spec })
-                .expect("a policy is an object, and its whole numbers have 32 bits")
-        }),
+        metadata: extra(demands),
         ..Cluster::default()
     };
     Draft::new(Kind::Cluster, name, &cluster)
 }
 
-/// As `LEAST_REQUEST`, for clients who know that; gRPC knows only to take turns.
-fn balancing() -> LoadBalancingPolicy {
-    let turns = WrrLocality {
-        endpoint_picking_policy: Some(policies([named("round_robin", &RoundRobin::default())])),
-    };
-    policies([named("least_request", &LeastRequest::default()), named("wrr_locality", &turns)])
-}
-
-fn policies<const N: usize>(known: [TypedExtensionConfig; N]) -> LoadBalancingPolicy {
-    let policy = |config| Policy { typed_extension_config: Some(config) };
-    LoadBalancingPolicy { policies: known.map(policy).into() }
-}
-
-fn named(policy: &str, message: &impl Name) -> TypedExtensionConfig {
-    let name = format!("envoy.load_balancing_policies.{policy}");
-    TypedExtensionConfig { name, typed_config: Some(pack(message)) }
+fn extra(demands: Demands<'_>) -> Option<Metadata> {
+    let Demands { circuit_breaker, locality, .. } = demands;
+    let extra = Extra { circuit_breaker, zones: locality.and_then(Zones::of) };
+    (extra.circuit_breaker.is_some() || extra.zones.is_some())
+        .then(|| metadata::write(&extra).expect("a policy is an object, and its whole numbers have 32 bits"))
 }
 
 fn limits(spec: &CircuitBreaker) -> CircuitBreakers {

@@ -38,6 +38,14 @@ enum Health {
     Unhealthy,
 }
 
+/// What is known of an address.
+#[derive(Clone)]
+struct Found<'a> {
+    health: Health,
+    identity: Option<SpiffeId>,
+    zone: &'a str,
+}
+
 /// The endpoints of a service's port.
 pub(super) fn of_service(
     service: &ObjectName,
@@ -46,7 +54,7 @@ pub(super) fn of_service(
     trust_domain: &TrustDomain,
 ) -> Draft {
     // By address, so that neither the order of slices nor an address in two of them changes the resource.
-    let mut endpoints: BTreeMap<SocketAddr, (Health, Option<SpiffeId>)> = BTreeMap::new();
+    let mut endpoints: BTreeMap<SocketAddr, Found<'_>> = BTreeMap::new();
     let preferred = preferred(view);
     for slice in &view.backing.slices {
         for number in ServiceView::targets(slice, &port.port) {
@@ -58,17 +66,20 @@ pub(super) fn of_service(
                 if target.pod.as_ref().is_some_and(elsewhere) {
                     continue;
                 }
-                let found = (health(endpoint.conditions).max(target.best), target.identity);
+                let health = health(endpoint.conditions).max(target.best);
+                let found = Found { health, identity: target.identity, zone: endpoint.zone() };
                 let held = endpoints.entry(SocketAddr::new(address, number)).or_insert_with(|| found.clone());
-                if found.0 < held.0 {
+                if found.health < held.health {
                     *held = found;
                 }
             }
         }
     }
-    let endpoints =
-        endpoints.into_iter().map(|(address, (health, identity))| lb_endpoint(address, health, identity));
-    assignment(snapshot::port_name(service, port.port.port), endpoints.collect())
+    let mut zones: BTreeMap<&str, Vec<LbEndpoint>> = BTreeMap::new();
+    for (address, Found { health, identity, zone }) in endpoints {
+        zones.entry(zone).or_default().push(lb_endpoint(address, health, identity));
+    }
+    assignment(snapshot::port_name(service, port.port.port), zones)
 }
 
 /// A single pod, which is its only endpoint. That it takes traffic is for the caller to know, who chose it.
@@ -81,20 +92,25 @@ pub(super) fn of_pod(
     let identity = SpiffeId::workload(trust_domain, &pod.namespace, &target.service_account).ok();
     // Without an identity it would be met without mTLS.
     let health = if identity.is_some() { Health::Healthy } else { Health::Unhealthy };
-    assignment(address.to_string(), vec![lb_endpoint(address, health, identity)])
+    let endpoints = vec![lb_endpoint(address, health, identity)];
+    assignment(address.to_string(), BTreeMap::from([("", endpoints)]))
 }
 
-fn assignment(name: String, endpoints: Vec<LbEndpoint>) -> Draft {
-    let assignment = ClusterLoadAssignment {
-        cluster_name: name.clone(),
-        endpoints: vec![LocalityLbEndpoints {
-            lb_endpoints: endpoints,
+/// Endpoints by their zones.
+fn assignment(name: String, zones: BTreeMap<&str, Vec<LbEndpoint>>) -> Draft {
+    let endpoints = zones.into_iter().map(|(zone, lb_endpoints)| {
+        let is_healthy = |one: &&LbEndpoint| one.health_status == i32::from(HealthStatus::Healthy);
+        // Who heeds zones by their weights spreads evenly over endpoints.
+        let weight = lb_endpoints.iter().filter(is_healthy).count();
+        LocalityLbEndpoints {
+            lb_endpoints,
             // To gRPC, a group of endpoints without a place or a weight is none.
-            locality: Some(Locality::default()),
-            load_balancing_weight: Some(1),
+            locality: Some(Locality { zone: zone.to_owned(), ..Locality::default() }),
+            load_balancing_weight: Some(u32::try_from(weight).unwrap_or(u32::MAX).max(1)),
             ..LocalityLbEndpoints::default()
-        }],
-    };
+        }
+    });
+    let assignment = ClusterLoadAssignment { cluster_name: name.clone(), endpoints: endpoints.collect() };
     Draft::new(Kind::Endpoints, name, &assignment)
 }
 

@@ -29,12 +29,12 @@ use weft_xds::{
     route::{
         DirectResponseAction, Route, RouteAction, RouteConfiguration, VirtualHost, WeightedCluster,
         route::Action,
-        route_action::{ClusterNotFoundResponseCode, ClusterSpecifier},
+        route_action::{ClusterNotFoundResponseCode, ClusterSpecifier, HashPolicy},
         weighted_cluster::ClusterWeight,
     },
 };
 
-use super::Draft;
+use super::{Draft, balancing};
 use crate::{
     resolve::{Policies, PortView, RouteView, Routes},
     snapshot,
@@ -72,9 +72,9 @@ struct Faults<'a> {
 /// The routes of a service's port, under `name`, for those who go by `routes`. Keys of sessions are made from `secret`.
 pub(super) fn of_service(name: String, port: &PortView, routes: &Routes, secret: &hmac::Key) -> Draft {
     match routes {
-        Routes::Http(views) if views.is_empty() => all_to_cluster(name, &port.policies),
+        Routes::Http(views) if views.is_empty() => all_to_cluster(name, &port.policies, hash_policies(port)),
         // Nobody asks for them: no request is looked for.
-        Routes::Tls(_) | Routes::Tcp(_) => all_to_cluster(name, &port.policies),
+        Routes::Tls(_) | Routes::Tcp(_) => all_to_cluster(name, &port.policies, Vec::new()),
         Routes::Http(views) => draft(name, in_order(views, port, secret)),
         Routes::Grpc(views) => draft(name, in_order(views, port, secret)),
     }
@@ -84,11 +84,17 @@ fn in_order<M: Condition>(views: &[RouteView<M>], port: &PortView, secret: &hmac
     precedence::sorted(views).iter().map(|candidate| candidate_route(candidate, port, secret)).collect()
 }
 
-/// Every request goes to the cluster of the same name.
-pub(super) fn all_to_cluster(name: String, policies: &Policies) -> Draft {
+/// What requests to `port` are hashed by, for those clients who do not look for it at the cluster.
+fn hash_policies(port: &PortView) -> Vec<HashPolicy> {
+    port.load_balancer().map(balancing::hash_policies).unwrap_or_default()
+}
+
+/// Every request goes to the cluster of the same name, by the hash that it asks for, if it does.
+pub(super) fn all_to_cluster(name: String, policies: &Policies, hash_policy: Vec<HashPolicy>) -> Draft {
     let retry = policies.retry.as_ref().map(|policy| &policy.spec.settings);
     let faults = policies.fault_injection.as_deref().map(Faults::of);
-    let action = forward(ClusterSpecifier::Cluster(name.clone()), None, retry);
+    let mut action = forward(ClusterSpecifier::Cluster(name.clone()), None, retry);
+    action.hash_policy = hash_policy;
     let route = Route {
         name: DEFAULT_ROUTE.to_owned(),
         r#match: Some(Match::default().matcher()),
@@ -165,6 +171,7 @@ fn action<M: Condition>(candidate: &Candidate<'_, M>, port: &PortView, retry: Op
     let timeout = rule.timeouts.and_then(|timeouts| timeouts.request);
     let mut action = forward(clusters, timeout, retry);
     action.cluster_not_found_response_code = M::NOBODY.into();
+    action.hash_policy = hash_policies(port);
     filters::rewrite(&rule.filters, prefix, &mut action);
     action.request_mirror_policies =
         filters::mirrors(&rule.filters, |backend| cluster(backend, &view.route.metadata));

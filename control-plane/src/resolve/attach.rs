@@ -8,6 +8,7 @@ use weft_api::{
     fault_injection::FaultInjection,
     gateway::{self, RouteSpec, Rule},
     kubernetes::ServicePort,
+    load_balancer::LoadBalancer,
     object::Metadata,
     policy::{Policy, TargetRef},
     retry::Retry,
@@ -32,6 +33,7 @@ pub(super) struct Attached {
     circuit_breakers: Attachments<Policy<CircuitBreaker>>,
     retries: Attachments<Policy<Retry>>,
     fault_injections: Attachments<Policy<FaultInjection>>,
+    load_balancers: Attachments<Policy<LoadBalancer>>,
 }
 
 impl Attached {
@@ -40,6 +42,7 @@ impl Attached {
             circuit_breakers: Attachments::of_circuit_breakers(store, findings),
             retries: Attachments::of_retries(store, findings),
             fault_injections: Attachments::of_fault_injections(store, findings),
+            load_balancers: Attachments::of_load_balancers(store, findings),
         }
     }
 
@@ -50,6 +53,15 @@ impl Attached {
             retry: self.retries.of_port(service, port),
             fault_injection: self.fault_injections.of_port(service, port),
         }
+    }
+
+    /// How endpoints of a port of a service are chosen, likewise.
+    pub(super) fn balancing(
+        &self,
+        service: &ObjectName,
+        port: &ServicePort,
+    ) -> Option<Arc<Object<Policy<LoadBalancer>>>> {
+        self.load_balancers.of_port(service, port)
     }
 
     /// What applies to a rule of a route: what names the rule, or else what names the route.
@@ -93,6 +105,12 @@ impl Attachments<Policy<FaultInjection>> {
     }
 }
 
+impl Attachments<Policy<LoadBalancer>> {
+    fn of_load_balancers(store: &Store, findings: &mut Vec<Finding>) -> Self {
+        Self::attach(store, &store.load_balancers, ObjectKind::LoadBalancerPolicy, findings)
+    }
+}
+
 impl<P> Attachments<Policy<P>> {
     /// Walks the policies from the oldest to the youngest, so that whoever comes to a target first has won it.
     fn attach(
@@ -107,14 +125,13 @@ impl<P> Attachments<Policy<P>> {
         for policy in policies {
             let object = ObjectKey { kind, name: ObjectName::of(&policy.metadata) };
             for (index, reference) in policy.spec.target_refs.iter().enumerate() {
-                let found = target(store, &policy.metadata, reference).and_then(|target| {
-                    match by_target.get(&target) {
+                let found =
+                    target(store, &object, reference).and_then(|target| match by_target.get(&target) {
                         Some(elder) if !Arc::ptr_eq(elder, policy) => {
                             Err(conflicted(&target, &elder.metadata))
                         }
                         _ => Ok(target),
-                    }
-                });
+                    });
                 match found {
                     Ok(target) => drop(by_target.insert(target, policy.clone())),
                     Err(flaw) => findings.push(flaw.at(&object, &format!("spec.targetRefs[{index}]"))),
@@ -157,11 +174,16 @@ fn conflicted(target: &Target, elder: &Metadata) -> Flaw {
 }
 
 /// The target that `reference` names, in the namespace of its policy.
-fn target(store: &Store, policy: &Metadata, reference: &TargetRef) -> Result<Target, Flaw> {
-    let name = ObjectName::new(&policy.namespace, &reference.name);
+fn target(store: &Store, policy: &ObjectKey, reference: &TargetRef) -> Result<Target, Flaw> {
+    let name = ObjectName::new(&policy.name.namespace, &reference.name);
     let section = reference.section_name.clone();
     match (reference.group.as_str(), reference.kind.as_str()) {
         ("", "Service") => service(store, name, section),
+        (group, kind) if policy.kind == ObjectKind::LoadBalancerPolicy => Err(Flaw::unsupported(
+            "kind",
+            format!("is {kind} of group `{group}`, which has no endpoints of its own"),
+            "use kind Service of group \"\"",
+        )),
         (gateway::GROUP, "HTTPRoute") => route(&store.http_routes, ObjectKind::HttpRoute, name, section),
         (gateway::GROUP, "GRPCRoute") => route(&store.grpc_routes, ObjectKind::GrpcRoute, name, section),
         (group, kind) => Err(Flaw::unsupported(

@@ -165,6 +165,7 @@ impl Resolver {
             follow(&mut held.tcp_routes, &now.tcp_routes).is_empty(),
             follow(&mut held.circuit_breakers, &now.circuit_breakers).is_empty(),
             follow(&mut held.fault_injections, &now.fault_injections).is_empty(),
+            follow(&mut held.load_balancers, &now.load_balancers).is_empty(),
             follow(&mut held.retries, &now.retries).is_empty(),
         ]
         .contains(&false);

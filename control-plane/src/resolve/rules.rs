@@ -10,7 +10,9 @@ use std::{
 use weft_api::{
     Object,
     kubernetes::{ServicePort, ServiceSpec, Transport},
+    load_balancer::LoadBalancer,
     names,
+    policy::Policy,
     ports::Ports,
 };
 
@@ -52,6 +54,7 @@ struct PortRules {
     routes: Routes,
     consumers: BTreeMap<String, Routes>,
     policies: Policies,
+    load_balancer: Option<Arc<Object<Policy<LoadBalancer>>>>,
 }
 
 impl Rules {
@@ -82,6 +85,7 @@ impl Rules {
                     routes: routes_of(&name.namespace),
                     port: port.clone(),
                     policies: policies.to_port(name, port),
+                    load_balancer: policies.balancing(name, port),
                 }
             });
             let rules = ServiceRules {
@@ -106,6 +110,7 @@ impl ServiceRules {
             routes: rules.routes.clone(),
             consumers: rules.consumers.clone(),
             policies: rules.policies.clone(),
+            load_balancer: rules.load_balancer.clone(),
         });
         ServiceView {
             service: self.service.clone(),

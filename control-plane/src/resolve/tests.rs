@@ -82,6 +82,10 @@ impl History {
                     json!({ "abort": { "percent": 1, "httpStatus": self.rng.random_range(500..502) } });
                 AnyObject::FaultInjectionPolicy(policy(metadata, &self.target(), abort))
             }
+            ObjectKind::LoadBalancerPolicy => {
+                let algorithm = json!({ "algorithm": self.one(&["Random", "RoundRobin"]) });
+                AnyObject::LoadBalancerPolicy(policy(metadata, &self.target(), algorithm))
+            }
             ObjectKind::RetryPolicy => {
                 let attempts = json!({ "attempts": self.rng.random_range(1..3) });
                 AnyObject::RetryPolicy(policy(metadata, &self.target(), attempts))

@@ -202,6 +202,9 @@ fn object(kind: ObjectKind, metadata: Metadata, node: &Node, author: Author) -> 
         ObjectKind::FaultInjectionPolicy => {
             AnyObject::FaultInjectionPolicy(Arc::new(Object { metadata, spec: policy(spec)? }))
         }
+        ObjectKind::LoadBalancerPolicy => {
+            AnyObject::LoadBalancerPolicy(Arc::new(Object { metadata, spec: policy(spec)? }))
+        }
         ObjectKind::RateLimitPolicy => {
             AnyObject::RateLimitPolicy(Arc::new(Object { metadata, spec: policy(spec)? }))
         }

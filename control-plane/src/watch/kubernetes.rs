@@ -28,7 +28,7 @@ use mirror::Mirror;
 const CHANGES_MAX: usize = 1024;
 
 /// What is watched.
-const RESOURCES: [Resource<ObjectKind>; 13] = [
+const RESOURCES: [Resource<ObjectKind>; 14] = [
     all(ObjectKind::Namespace, "/api/v1/namespaces"),
     all(ObjectKind::Service, "/api/v1/services"),
     all(ObjectKind::Pod, "/api/v1/pods"),
@@ -40,6 +40,7 @@ const RESOURCES: [Resource<ObjectKind>; 13] = [
     all(ObjectKind::AuthorizationPolicy, "/apis/policy.weft.dev/v1alpha1/authorizationpolicies"),
     all(ObjectKind::CircuitBreakerPolicy, "/apis/policy.weft.dev/v1alpha1/circuitbreakerpolicies"),
     all(ObjectKind::FaultInjectionPolicy, "/apis/policy.weft.dev/v1alpha1/faultinjectionpolicies"),
+    all(ObjectKind::LoadBalancerPolicy, "/apis/policy.weft.dev/v1alpha1/loadbalancerpolicies"),
     all(ObjectKind::RateLimitPolicy, "/apis/policy.weft.dev/v1alpha1/ratelimitpolicies"),
     all(ObjectKind::RetryPolicy, "/apis/policy.weft.dev/v1alpha1/retrypolicies"),
 ];

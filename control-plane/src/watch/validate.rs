@@ -53,6 +53,7 @@ pub(super) fn validate(object: &AnyObject, node: &Node) -> Result<(), Flaw> {
         }
         AnyObject::CircuitBreakerPolicy(policy) => in_range(policy.spec.settings.validate(), node),
         AnyObject::FaultInjectionPolicy(policy) => in_range(policy.spec.settings.validate(), node),
+        AnyObject::LoadBalancerPolicy(policy) => in_range(policy.spec.settings.validate(), node),
         AnyObject::RateLimitPolicy(policy) => {
             in_range(policy.spec.validate_targets(), node)?;
             in_range(policy.spec.settings.validate(), node)

@@ -1,6 +1,7 @@
 //! Whole compilations as text: `tests/golden/<name>.yaml` makes `<name>.txt`. `WEFT_REGENERATE=1` writes the texts.
 
 mod authorization;
+mod balancing;
 mod routes;
 
 use std::{env, fmt::Write as _, fs, path::Path};
@@ -9,7 +10,7 @@ use prost::Message as _;
 use weft_xds::{
     cluster::Cluster,
     core::{HealthStatus, Metadata, address, socket_address::PortSpecifier},
-    endpoint::{ClusterLoadAssignment, lb_endpoint::HostIdentifier},
+    endpoint::{ClusterLoadAssignment, LbEndpoint, lb_endpoint::HostIdentifier},
     http_connection_manager::{
         HttpConnectionManager,
         http_connection_manager::{CodecType, RouteSpecifier},
@@ -37,6 +38,7 @@ fn what_people_write_becomes_what_proxies_are_told() {
         "consumers",
         "sessions",
         "policies",
+        "balancing",
         "pods",
         "entering",
     ] {
@@ -130,6 +132,7 @@ fn named(filter: &Filter) -> (&str, &protobuf::Any) {
 
 fn cluster(text: &mut String, cluster: &Cluster) {
     let _ = writeln!(text, "  connect within {}", duration(cluster.connect_timeout.as_ref()));
+    balancing::render(text, cluster);
     for limits in cluster.circuit_breakers.iter().flat_map(|breakers| &breakers.thresholds) {
         let numbers =
             [limits.max_connections, limits.max_pending_requests, limits.max_requests].map(Option::unwrap);
@@ -153,17 +156,28 @@ fn cluster(text: &mut String, cluster: &Cluster) {
 }
 
 fn endpoints(text: &mut String, assignment: &ClusterLoadAssignment) {
-    for one in &assignment.endpoints[0].lb_endpoints {
-        let Some(HostIdentifier::Endpoint(endpoint)) = &one.host_identifier else { panic!("no endpoint") };
-        let Some(address::Address::SocketAddress(socket)) = &endpoint.address.as_ref().unwrap().address
-        else {
-            panic!("no address")
-        };
-        let Some(PortSpecifier::PortValue(port)) = socket.port_specifier else { panic!("no port") };
-        let health = HealthStatus::try_from(one.health_status).unwrap();
-        let _ = writeln!(text, "  {} {port} {health:?}", socket.address);
-        extra(text, one.metadata.as_ref());
+    let zones = assignment.endpoints.iter().map(|zone| {
+        (zone.locality.as_ref().unwrap(), zone.load_balancing_weight.unwrap(), &zone.lb_endpoints)
+    });
+    for (locality, weight, lb_endpoints) in zones {
+        if !locality.zone.is_empty() || assignment.endpoints.len() > 1 {
+            let _ = writeln!(text, "  zone `{}` x {weight}", locality.zone);
+        }
+        for one in lb_endpoints {
+            endpoint(text, one);
+        }
     }
+}
+
+fn endpoint(text: &mut String, one: &LbEndpoint) {
+    let Some(HostIdentifier::Endpoint(endpoint)) = &one.host_identifier else { panic!("no endpoint") };
+    let Some(address::Address::SocketAddress(socket)) = &endpoint.address.as_ref().unwrap().address else {
+        panic!("no address")
+    };
+    let Some(PortSpecifier::PortValue(port)) = socket.port_specifier else { panic!("no port") };
+    let health = HealthStatus::try_from(one.health_status).unwrap();
+    let _ = writeln!(text, "  {} {port} {health:?}", socket.address);
+    extra(text, one.metadata.as_ref());
 }
 
 fn extra(text: &mut String, metadata: Option<&Metadata>) {

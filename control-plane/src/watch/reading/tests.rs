@@ -1,3 +1,5 @@
+mod load_balancers;
+
 use super::*;
 use crate::store::ObjectName;
 

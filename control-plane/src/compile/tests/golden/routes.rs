@@ -21,7 +21,7 @@ use weft_xds::{
     },
 };
 
-use super::{duration, extra};
+use super::{balancing, duration, extra};
 
 pub(super) fn render(text: &mut String, configuration: &RouteConfiguration) {
     let [host] = &configuration.virtual_hosts[..] else { panic!("one virtual host") };
@@ -155,6 +155,9 @@ fn forward(text: &mut String, action: &RouteAction) {
         }
     };
     let _ = writeln!(text, "    to {clusters}, timeout {}", duration(action.timeout.as_ref()));
+    if !action.hash_policy.is_empty() {
+        let _ = writeln!(text, "    by {}", balancing::hashed_by(&action.hash_policy));
+    }
     if action.cluster_not_found_response_code() == ClusterNotFoundResponseCode::InternalServerError {
         let _ = writeln!(text, "    500 for whoever is not there");
     }
