@@ -72,6 +72,9 @@ pub trait Publish: Default {
         catalog: &impl Catalog,
     ) -> Vec<Self::Response>;
 
+    /// Whether news of this name would be for this subscriber.
+    fn heeds(&self, kind: Kind, name: &str) -> bool;
+
     /// Looks at every subscription anew, for when it is not known what changed.
     fn look_again(&mut self, now: Instant, catalog: &impl Catalog) -> Vec<Self::Response>;
 

@@ -148,6 +148,11 @@ impl Publish for Publisher {
         self.flush(now, catalog)
     }
 
+    fn heeds(&self, kind: Kind, name: &str) -> bool {
+        let session = &self.sessions[kind as usize];
+        session.wildcard || session.subscriptions.contains_key(name)
+    }
+
     fn look_again(&mut self, now: Instant, catalog: &impl Catalog) -> Vec<DeltaDiscoveryResponse> {
         for kind in Kind::ALL {
             let session = &mut self.sessions[kind as usize];

@@ -131,12 +131,16 @@ impl Publish for WorldPublisher {
         catalog: &impl Catalog,
     ) -> Vec<DiscoveryResponse> {
         for (kind, name) in names {
-            let session = &mut self.sessions[kind as usize];
-            if session.wildcard || session.names.contains(name) {
-                session.due.insert(name.to_owned());
+            if self.heeds(kind, name) {
+                self.sessions[kind as usize].due.insert(name.to_owned());
             }
         }
         self.flush(now, catalog)
+    }
+
+    fn heeds(&self, kind: Kind, name: &str) -> bool {
+        let session = &self.sessions[kind as usize];
+        session.wildcard || session.names.contains(name)
     }
 
     fn look_again(&mut self, now: Instant, catalog: &impl Catalog) -> Vec<DiscoveryResponse> {

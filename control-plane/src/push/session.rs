@@ -1,7 +1,7 @@
 //! One subscriber: what it asks, what changes, and what it is told, in the order in which they happen.
 
 use std::{
-    collections::{BTreeSet, VecDeque},
+    collections::VecDeque,
     net::SocketAddr,
     pin::Pin,
     sync::Arc,
@@ -48,9 +48,8 @@ pub(super) struct Session<P: Publish> {
 
 /// Changes that are held back for a moment.
 struct Waiting {
-    names: BTreeSet<(Kind, String)>,
-    /// It is not known what changed.
-    everything: bool,
+    /// The generation before the first of them.
+    since: u64,
     due: Instant,
     latest: Instant,
 }
@@ -98,11 +97,15 @@ impl<P: Publish> Session<P> {
                 return None;
             }
             let event = self.event().await;
+            let elsewhere = matches!(event, Event::Snapshot(_));
             if let Err(end) = self.handle(event, now(), SystemTime::now()) {
                 self.ended = true;
                 return end.map(Err);
             }
-            self.place.update(&self.publisher, SystemTime::now());
+            // Most changes are for others: then there is nothing to say of this one.
+            if !elsewhere || !self.outbox.is_empty() {
+                self.place.update(&self.publisher, SystemTime::now());
+            }
         }
     }
 
@@ -193,35 +196,35 @@ impl<P: Publish> Session<P> {
     fn snapshot(&mut self, snapshot: &Arc<Snapshot>, now: Instant) {
         let before = self.view.snapshot().generation();
         self.view.set_snapshot(snapshot.clone());
-        let latest = self.waiting.as_ref().map_or(now + QUIET_WAIT_MAX, |waiting| waiting.latest);
-        let mut waiting = self.waiting.take().unwrap_or(Waiting {
-            names: BTreeSet::new(),
-            everything: false,
-            due: now,
-            latest,
-        });
-        waiting.due = (now + QUIET).min(latest);
+        let (mut endpoints, mut others) = (Vec::new(), false);
         match snapshot.changes_since(before) {
-            None => waiting.everything = true,
+            None => others = true,
             Some(changes) => {
-                let (endpoints, others): (Vec<_>, Vec<_>) =
-                    changes.partition(|(kind, _)| *kind == Kind::Endpoints);
-                waiting.names.extend(others.into_iter().map(|(kind, name)| (kind, name.to_owned())));
-                let responses = self.publisher.changed(endpoints, now, &self.view);
-                self.send(responses);
+                for (kind, name) in changes.filter(|(kind, name)| self.publisher.heeds(*kind, name)) {
+                    match kind {
+                        Kind::Endpoints => endpoints.push((kind, name)),
+                        _ => others = true,
+                    }
+                }
             }
         }
-        let some = waiting.everything || !waiting.names.is_empty();
-        self.waiting = some.then_some(waiting);
+        if !endpoints.is_empty() {
+            let responses = self.publisher.changed(endpoints, now, &self.view);
+            self.send(responses);
+        }
+        if others {
+            let first = Waiting { since: before, due: now, latest: now + QUIET_WAIT_MAX };
+            let waiting = self.waiting.get_or_insert(first);
+            waiting.due = (now + QUIET).min(waiting.latest);
+        }
     }
 
     fn settled(&mut self, now: Instant) {
         let Some(waiting) = self.waiting.take() else { return };
-        let responses = if waiting.everything {
-            self.publisher.look_again(now, &self.view)
-        } else {
-            let names = waiting.names.iter().map(|(kind, name)| (*kind, name.as_str()));
-            self.publisher.changed(names, now, &self.view)
+        let snapshot = self.view.snapshot().clone();
+        let responses = match snapshot.changes_since(waiting.since) {
+            None => self.publisher.look_again(now, &self.view),
+            Some(changes) => self.publisher.changed(changes, now, &self.view),
         };
         self.send(responses);
     }
