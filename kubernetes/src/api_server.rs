@@ -1,6 +1,6 @@
 //! Requests to the API server: HTTP/1.1 over TLS, with the token of the process's service account.
 
-use std::{sync::Arc, time::Duration};
+use std::{mem, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http_body_util::Full;
@@ -12,7 +12,7 @@ use rustls::{ClientConfig, RootCertStore, crypto::aws_lc_rs, version::TLS13};
 use rustls_pki_types::{CertificateDer, ServerName, pem::PemObject};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use tokio::{fs, time::timeout};
+use tokio::{fs, sync::watch, time::timeout};
 use tokio_rustls::TlsConnector;
 
 use crate::{error::RequestError, exchange::Exchange, place::Place};
@@ -35,6 +35,8 @@ pub struct ApiServer {
     agent: &'static str,
     name: ServerName<'static>,
     tls: TlsConnector,
+    /// Whether it did not take the token when it was asked last. Clones share it.
+    stranger: watch::Sender<bool>,
 }
 
 /// How an object is sent.
@@ -89,7 +91,14 @@ impl ApiServer {
             .with_no_client_auth();
         let name =
             ServerName::try_from(place.host.clone()).map_err(|_| RequestError::Host(place.host.clone()))?;
-        Ok(Self { place, agent, name, tls: TlsConnector::from(Arc::new(config)) })
+        let tls = TlsConnector::from(Arc::new(config));
+        Ok(Self { place, agent, name, tls, stranger: watch::Sender::new(false) })
+    }
+
+    /// Whether the process is a stranger to it: it refused the process's own token (401) when it was asked last. Without
+    /// an answer nothing is known, and it stays as it was.
+    pub fn stranger(&self) -> watch::Receiver<bool> {
+        self.stranger.subscribe()
     }
 
     /// The object at `path`; none if there is none.
@@ -151,7 +160,10 @@ impl ApiServer {
     }
 
     async fn begin(&self, request: Request<Full<Bytes>>) -> Result<Exchange, RequestError> {
-        Exchange::begin(&self.place, self.name.clone(), &self.tls, request).await
+        let exchange = Exchange::begin(&self.place, self.name.clone(), &self.tls, request).await?;
+        let is_stranger = exchange.status() == StatusCode::UNAUTHORIZED;
+        self.stranger.send_if_modified(|was| mem::replace(was, is_stranger) != is_stranger);
+        Ok(exchange)
     }
 
     async fn prepare(

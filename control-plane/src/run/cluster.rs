@@ -8,7 +8,7 @@ use std::{
 use tokio::{sync::watch, time::sleep};
 use weft_identity::TrustDomain;
 use weft_kubernetes::ApiServer;
-use weft_runtime::Shutdown;
+use weft_runtime::{Readiness, Shutdown};
 
 use super::{ControlPlane, Error, Foundation, Process};
 use crate::{
@@ -38,6 +38,9 @@ impl ControlPlane {
         // First, so that whoever waits is told for what.
         let process = Process::start(config.admin, shutdown.clone())?;
         let api = ApiServer::at(config.api_server.clone(), AGENT).await?;
+        process
+            .tasks
+            .spawn("own token", be_known(api.stranger(), process.readiness.clone(), shutdown.clone()));
         let ready = async {
             let trust_domain: TrustDomain = config.trust_domain.parse()?;
             let authority = authority(&api, &config.namespace, &trust_domain).await?;
@@ -76,6 +79,23 @@ async fn authority(
                 sleep(START_PAUSE).await;
             }
             done => return Ok(done?),
+        }
+    }
+}
+
+/// Is not ready for as long as the API server refuses the control plane's own token: then nothing that changes is heard of, and
+/// nobody can be let in.
+async fn be_known(mut stranger: watch::Receiver<bool>, readiness: Readiness, shutdown: Shutdown) {
+    let mut hold = None;
+    loop {
+        let is_stranger = *stranger.borrow_and_update();
+        hold = is_stranger
+            .then(|| hold.take().unwrap_or_else(|| readiness.hold("the API server to take its own token")));
+        tokio::select! {
+            Ok(()) = stranger.changed() => {}
+            () = shutdown.draining() => return,
+            // There is no way to the API server any more.
+            else => return,
         }
     }
 }

@@ -1,5 +1,7 @@
 //! How the leader among the replicas of the control plane writes status, before an API server that tells what it was
-//! asked for.
+//! asked for; and whether a replica is ready of which that server does not know who it is.
+
+mod strangers;
 
 use std::sync::Arc;
 
