@@ -48,6 +48,9 @@ pub const HEADER_FAULT: &str = "x-weft-fault";
 pub const HEADER_FALLBACK: &str = "x-weft-fallback";
 /// Request header that carries how often the request has been tried already, over all hops.
 pub const HEADER_ATTEMPT: &str = "x-weft-attempt";
+/// Between two sidecars that speak HTTP/2: request header of who takes interim responses inside of the final one, and
+/// response header of one that has some inside.
+pub const HEADER_INTERIM: &str = "x-weft-interim";
 /// Request header, set by the receiving sidecar only: who the TLS peer is (Envoy's XFCC, `URI=` and `By=`).
 pub const HEADER_CLIENT_CERT: &str = "x-forwarded-client-cert";
 

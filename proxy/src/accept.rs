@@ -31,6 +31,7 @@ use crate::{
     fault::Fault,
     http::{
         body::Watched,
+        interim::Interim,
         serve::{self, Version, serve},
         transport::Transport,
     },
@@ -197,13 +198,14 @@ impl Acceptor {
         let served = Rc::new(Cell::new(false));
         let respond = {
             let (worker, side, served) = (Rc::clone(&self.worker), Rc::clone(&side), Rc::clone(&served));
-            move |request| {
+            move |request, interim| {
                 served.set(true);
-                respond(Rc::clone(&worker), Rc::clone(&side), caller, version, request)
+                respond(Rc::clone(&worker), Rc::clone(&side), caller, version, request, interim)
             }
         };
+        let folds = matches!(side.as_ref(), Side::Inbound(caller) if caller.is_sidecar());
         let ends = self.ends(&side, version, &served);
-        let ended = serve(io, version, ends, respond).await;
+        let ended = serve(io, version, folds, ends, respond).await;
         let fault = ended.as_ref().err().and_then(|error| serve::fault(error, version, served.get()));
         if let Some(fault) = fault {
             self.begin(&side, caller).refuse(fault);
@@ -320,10 +322,11 @@ async fn respond(
     caller: Option<SocketAddr>,
     version: Version,
     request: Request<Incoming>,
+    interim: Option<Interim>,
 ) -> Response<Watched<Exchange>> {
     match side.as_ref() {
         Side::Inbound(entrant) => {
-            let mut response = inbound::respond(&worker, entrant, request).await;
+            let mut response = inbound::respond(&worker, entrant, request, interim).await;
             let is_scarce = worker.shared.overload.pressure() != Pressure::None;
             if is_scarce && version == Version::Http1 && response.status() != StatusCode::SWITCHING_PROTOCOLS
             {
@@ -332,7 +335,7 @@ async fn respond(
             response
         }
         Side::Outbound(target) | Side::Redirected(Demand { name: target, .. }) => {
-            outbound::respond(&worker, target, caller, request).await
+            outbound::respond(&worker, target, caller, request, interim).await
         }
     }
 }

@@ -17,7 +17,10 @@ use crate::{
     breaker::Event,
     fault::Fault,
     guard::cause_label,
-    http::body::{End, Watch},
+    http::{
+        body::{End, Watch},
+        interim::Interim,
+    },
     telemetry::{
         Direction,
         log::Entry,
@@ -57,6 +60,8 @@ pub struct Exchange {
     pub tries: u32,
     /// Cause of the canned answer.
     pub fallback: Option<FallbackCause>,
+    /// Where what upstreams say before their response goes; `None` = the caller takes none.
+    pub interim: Option<Interim>,
     /// Why the proxy answers itself.
     pub fault: Option<Fault>,
     /// The policy that is the cause of that, in words, where one is.
@@ -103,6 +108,7 @@ impl Exchange {
             address: None,
             tries: 0,
             fallback: None,
+            interim: None,
             fault: None,
             words: None,
             audit: None,

@@ -6,6 +6,8 @@ pub mod serve;
 mod rest;
 // What it sends, if that is HTTP/2.
 pub mod gathered;
+// What comes before a response.
+pub mod interim;
 // What it runs over.
 pub mod transport;
 // What flows after the headers.

@@ -34,6 +34,7 @@ use crate::{
     http::{
         body::Watched,
         headers,
+        interim::Interim,
         replay::RequestBody,
         serve::{SAID, Version},
         transport::Transport,
@@ -43,7 +44,7 @@ use crate::{
     tcp::Socket,
     telemetry::{Direction, requests::Series},
     upgrade::Upgrade,
-    upstream::{ConnectError, SendError},
+    upstream::{ConnectError, SendError, hear},
     worker::Worker,
 };
 use way::{First, Way};
@@ -144,6 +145,11 @@ impl Caller {
         Self { entrant, app: worker.apps.at(entrance.app), called: entrance.app, requests }
     }
 
+    /// Whether it is another sidecar.
+    pub fn is_sidecar(&self) -> bool {
+        self.entrant.identity.is_some()
+    }
+
     /// The connection itself, coming from `address`, where none of its requests tells of it.
     pub fn connection(&self, worker: &Rc<Worker>, address: Option<SocketAddr>) -> Connection {
         let mut connection = Connection::begin(worker, Direction::Inbound, address);
@@ -154,15 +160,17 @@ impl Caller {
     }
 }
 
-/// Answers one request of `caller`.
+/// Answers one request of `caller`. What is said before the answer, `interim` is told.
 pub async fn respond(
     worker: &Rc<Worker>,
     caller: &Caller,
     request: Request<Incoming>,
+    interim: Option<Interim>,
 ) -> Response<Watched<Exchange>> {
     let (mut request, body) = request.into_parts();
     headers::assume_host(&mut request, &caller.called);
     let mut exchange = Exchange::begin(worker, Direction::Inbound, &request);
+    exchange.interim = interim;
     let upgrade = Upgrade::wanted(&mut request);
     exchange.tls = caller.entrant.identity.is_some();
     exchange.peer.clone_from(&caller.entrant.identity);
@@ -240,9 +248,12 @@ async fn forward(
     let may_repeat = matches!(body, RequestBody::Empty) && request.method.is_idempotent();
     let first = Request::from_parts(request.clone(), body);
     let limits = &worker.shared.app_limits;
+    let interim = exchange.interim.as_ref();
     let mut sent = match upgrade {
-        None => worker.pools.send(app, first, limits).await,
-        Some(_) => Box::pin(worker.pools.send_alone(app, first, limits)).await,
+        None => hear(interim, app, first, |first| worker.pools.send(app, first, limits)).await,
+        Some(_) => {
+            Box::pin(hear(interim, app, first, |first| worker.pools.send_alone(app, first, limits))).await
+        }
     };
     // An application that stops closes connections while requests are on their way to it, and then its listener. What may be
     // repeated (RFC 9112, 9.3.1) is: it finds a new connection, or that nobody listens any more, which lets the caller go
@@ -251,7 +262,7 @@ async fn forward(
     while repeats > 0 && matches!(sent, Err(SendError::Ended(_))) {
         repeats -= 1;
         let again = Request::from_parts(request.clone(), RequestBody::Empty);
-        sent = worker.pools.send(app, again, limits).await;
+        sent = hear(interim, app, again, |again| worker.pools.send(app, again, limits)).await;
     }
     let (response, lease) = sent.map_err(|error| fault(&error))?;
     Ok((response, Held { lease, admission: None }))
@@ -297,7 +308,7 @@ fn fault(error: &SendError) -> Fault {
         SendError::Stale | SendError::Reset(_) | SendError::Ended(_) | SendError::Unasked => {
             Fault::UpstreamReset
         }
-        SendError::Malformed(_) | SendError::TwoLengths => Fault::UpstreamMalformed,
+        SendError::Malformed(_) | SendError::TwoLengths | SendError::Interim(_) => Fault::UpstreamMalformed,
         SendError::Caller => Fault::ClientCancelled,
         SendError::BadBody => Fault::BadRequest,
     }

@@ -32,7 +32,7 @@ use tokio::time::timeout;
 use crate::{
     exchange::{Exchange, Held},
     fault::Fault,
-    http::{body::Watched, headers, serve::SAID},
+    http::{body::Watched, headers, interim::Interim, serve::SAID},
     route::{Action, Forward, HeaderEdits, Route, Table},
     snapshot::{Destination, Snapshot},
     telemetry::Direction,
@@ -48,17 +48,20 @@ static NO_EDITS: HeaderEdits = HeaderEdits { remove: Vec::new(), put: Vec::new()
 /// A first request or connection waits so long for the configuration of its destination.
 const CONFIGURATION_WAIT: Duration = Duration::from_secs(1);
 
-/// Answers one request of `caller` that came in on the listener for `target`.
+/// Answers one request of `caller` that came in on the listener for `target`. What is said before the answer, `interim` is
+/// told.
 pub async fn respond(
     worker: &Rc<Worker>,
     target: &str,
     caller: Option<SocketAddr>,
     request: Request<Incoming>,
+    interim: Option<Interim>,
 ) -> Response<Watched<Exchange>> {
     let (mut request, body) = request.into_parts();
     headers::assume_host(&mut request, &target);
     let mut exchange = Exchange::begin(worker, Direction::Outbound, &request);
     exchange.source = caller.map(|caller| caller.ip());
+    exchange.interim = interim;
     exchange.trace(&request, true);
     let upgrade = Upgrade::wanted(&mut request);
     let route = match route(worker, target, &mut exchange, &request).await {

@@ -5,6 +5,8 @@
 mod pool;
 // One that requests share.
 mod link;
+// What is said before a response.
+mod interim;
 // Why there is no answer.
 mod failed;
 // A new connection.
@@ -14,6 +16,7 @@ mod heard;
 
 pub use dial::{ConnectError, Io, connect, dial, dial_opaque, watch};
 pub use failed::SendError;
+pub use interim::hear;
 pub use pool::{Lease, Pools};
 
 use std::{
@@ -67,6 +70,11 @@ impl Peer {
 
     fn generation(&self) -> u64 {
         self.generation.load(Relaxed)
+    }
+
+    /// Whether its responses come with interim ones inside: from another sidecar by HTTP/2.
+    fn folds(&self) -> bool {
+        self.mesh.is_some() && self.version == Version::Http2
     }
 
     /// SPIFFE id that the peer must have; `None` for plaintext.

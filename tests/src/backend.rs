@@ -69,7 +69,8 @@ impl Gate {
         self.0.close();
     }
 
-    async fn pass(&self) {
+    /// Waits until everybody may pass.
+    pub async fn pass(&self) {
         let _ = self.0.acquire().await;
     }
 }

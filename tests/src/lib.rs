@@ -34,6 +34,8 @@ pub mod garbage;
 pub mod noise;
 // applications that do not speak as they should,
 pub mod liar;
+// HTTP/1, word by word,
+pub mod words;
 // one HTTP connection,
 pub mod client;
 // those who spoil what passes,

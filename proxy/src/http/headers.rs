@@ -23,8 +23,13 @@ const HOP_BY_HOP: [HeaderName; 7] = [
 ];
 
 /// Fields that the mesh itself vouches for: from anybody else they are lies.
-const OURS: [&str; 4] =
-    [names::HEADER_CLIENT_CERT, names::HEADER_ATTEMPT, names::HEADER_FAULT, names::HEADER_FALLBACK];
+const OURS: [&str; 5] = [
+    names::HEADER_CLIENT_CERT,
+    names::HEADER_ATTEMPT,
+    names::HEADER_FAULT,
+    names::HEADER_FALLBACK,
+    names::HEADER_INTERIM,
+];
 
 /// Fields that decide what a message is; nobody may declare them hop-by-hop to make them vanish.
 const ESSENTIAL: [HeaderName; 3] = [HOST, header::CONTENT_LENGTH, header::AUTHORIZATION];

@@ -6,13 +6,14 @@
 //! all bytes pass through [`Noted`].
 
 use std::{
+    collections::VecDeque,
     convert::Infallible,
     future::{Future, poll_fn},
     io::{self, IoSlice},
     mem::MaybeUninit,
     pin::{Pin, pin},
     sync::{
-        Arc,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU32, Ordering::Relaxed},
     },
     task::{Context, Poll, ready},
@@ -20,7 +21,7 @@ use std::{
 };
 
 use bytes::{Buf, Bytes};
-use http::{Request, Response};
+use http::{Request, Response, Version};
 use hyper::{
     body::{Body, Incoming},
     server::conn::http1::{Builder, UpgradeableConnection},
@@ -32,7 +33,10 @@ use tokio::{
     time::{Instant, Sleep, sleep},
 };
 
-use super::serve::{HEADER_BYTES_MAX, HEADERS_MAX, HEADERS_TIMEOUT};
+use super::{
+    interim::Interim,
+    serve::{HEADER_BYTES_MAX, HEADERS_MAX, HEADERS_TIMEOUT},
+};
 
 /// How often a connection is looked at. One that is seen twice at the same rest is taken from hyper: so a busy one pays
 /// for nothing but a timer that fires once a second.
@@ -50,21 +54,25 @@ pub(super) async fn serve<IO, R, F, B>(
 ) -> hyper::Result<()>
 where
     IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    R: Fn(Request<Incoming>) -> F + 'static,
+    R: Fn(Request<Incoming>, Option<Interim>) -> F + 'static,
     F: Future<Output = Response<B>> + 'static,
     B: Body<Data = Bytes> + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    let mut service = service_fn(move |request| {
-        let response = respond(request);
-        async move { Ok::<_, Infallible>(response.await) }
+    let progress = Arc::new(Progress::default());
+    let saying = Arc::clone(&progress);
+    let mut service = service_fn(move |request: Request<Incoming>| {
+        // Who speaks HTTP/1.0 knows of none (RFC 9110, 15.2).
+        let interim = (request.version() == Version::HTTP_11).then(Interim::default);
+        let (response, saying) = (respond(request, interim.clone()), Arc::clone(&saying));
+        async move { Ok::<_, Infallible>(saying.answer(interim, response).await) }
     });
     let mut ends = pin!(ends);
     let mut alarm = pin!(sleep(LOOK));
     let mut first = Bytes::new();
     loop {
-        let progress = Arc::new(Progress::default());
-        let noted = Noted { first, io, progress: Arc::clone(&progress) };
+        progress.begin();
+        let noted = Noted { first, said: Bytes::new(), io, progress: Arc::clone(&progress) };
         // In a box of its own: nothing of it is left while the connection rests.
         let mut connection = Box::new(
             Builder::new()
@@ -148,7 +156,7 @@ async fn read(io: &mut (impl AsyncRead + Unpin)) -> io::Result<Bytes> {
 }
 
 /// What hyper does with a connection. All in one thread: atomic only because hyper wants timers and streams that are `Send`.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Progress {
     /// Heads that it has begun to wait for.
     heads: AtomicU32,
@@ -160,21 +168,56 @@ struct Progress {
     unsent: AtomicBool,
     /// The head that it waits for takes too long.
     late: AtomicBool,
-}
-
-impl Default for Progress {
-    fn default() -> Self {
-        Self {
-            heads: AtomicU32::new(0),
-            waits: AtomicBool::new(false),
-            begun: AtomicBool::new(true),
-            unsent: AtomicBool::new(false),
-            late: AtomicBool::new(false),
-        }
-    }
+    /// Whether there is anything to say.
+    says: AtomicBool,
+    /// Heads of interim responses, which are written where a message of hyper's has ended and none has begun.
+    say: Mutex<VecDeque<Bytes>>,
 }
 
 impl Progress {
+    /// hyper begins with a connection.
+    fn begin(&self) {
+        self.heads.store(0, Relaxed);
+        self.waits.store(false, Relaxed);
+        self.begun.store(true, Relaxed);
+        self.unsent.store(false, Relaxed);
+        self.late.store(false, Relaxed);
+    }
+
+    /// What `response` is, once it is there. Meanwhile `interim` is told, whenever hyper next flushes: it does whenever it
+    /// is woken, with nothing of its own to write until then.
+    async fn answer<T>(&self, interim: Option<Interim>, response: impl Future<Output = T>) -> T {
+        let Some(interim) = interim else { return response.await };
+        let mut response = pin!(response);
+        poll_fn(|cx| {
+            let answered = response.as_mut().poll(cx);
+            let mut heads = interim.take(cx);
+            if !heads.is_empty() {
+                self.say().append(&mut heads);
+                self.says.store(true, Relaxed);
+            }
+            if answered.is_ready() && self.unsent.load(Relaxed) {
+                // The end of the response before is on its way still, and hyper puts the next head right behind it.
+                self.say().clear();
+            }
+            answered
+        })
+        .await
+    }
+
+    fn next(&self) -> Option<Bytes> {
+        if !self.says.load(Relaxed) {
+            return None;
+        }
+        let next = self.say().pop_front();
+        self.says.store(next.is_some(), Relaxed);
+        next
+    }
+
+    fn say(&self) -> MutexGuard<'_, VecDeque<Bytes>> {
+        self.say.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn pause(&self) -> Pause {
         Pause { head: self.heads.load(Relaxed), begun: self.begun.load(Relaxed) }
     }
@@ -278,8 +321,38 @@ impl Drop for Head {
 /// A connection that notes what passes, and begins with the bytes that were read while it rested.
 struct Noted<S> {
     first: Bytes,
+    /// What is left of the head of an interim response.
+    said: Bytes,
     io: S,
     progress: Arc<Progress>,
+}
+
+impl<S: AsyncWrite + Unpin> Noted<S> {
+    /// Writes what is to be said between two messages of hyper's.
+    fn say(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        loop {
+            if self.said.is_empty() {
+                match self.progress.next() {
+                    Some(next) => self.said = next,
+                    None => return Poll::Ready(Ok(())),
+                }
+            }
+            let written = ready!(Pin::new(&mut self.io).poll_write(cx, &self.said))?;
+            if written == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.said.advance(written);
+        }
+    }
+
+    /// hyper is about to write something.
+    fn begin(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if !self.said.is_empty() || !self.progress.unsent.load(Relaxed) {
+            ready!(self.say(cx))?;
+            self.progress.unsent.store(true, Relaxed);
+        }
+        Poll::Ready(Ok(()))
+    }
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Noted<S> {
@@ -304,12 +377,13 @@ impl<S: AsyncRead + Unpin> AsyncRead for Noted<S> {
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Noted<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        self.progress.unsent.store(true, Relaxed);
+        ready!(self.begin(cx))?;
         Pin::new(&mut self.io).poll_write(cx, buf)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         // hyper does so whenever it has written all that it had.
+        ready!(self.say(cx))?;
         let flushed = Pin::new(&mut self.io).poll_flush(cx);
         self.progress.unsent.store(!matches!(flushed, Poll::Ready(Ok(()))), Relaxed);
         flushed
@@ -324,7 +398,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Noted<S> {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.progress.unsent.store(true, Relaxed);
+        ready!(self.begin(cx))?;
         Pin::new(&mut self.io).poll_write_vectored(cx, bufs)
     }
 

@@ -1,6 +1,6 @@
 //! One server connection: HTTP/1.1 or HTTP/2, until it ends or is drained.
 
-use std::{error::Error, future::Future, time::Duration};
+use std::{convert::Infallible, error::Error, future::Future, time::Duration};
 
 use http::{Request, Response};
 use hyper::{
@@ -11,9 +11,13 @@ use hyper::{
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
-use weft_api::bootstrap::MeshHttp;
+use weft_api::{bootstrap::MeshHttp, names};
 
-use super::{gathered::gathered, rest};
+use super::{
+    gathered::gathered,
+    interim::{Folded, Interim},
+    rest,
+};
 use crate::fault::Fault;
 
 /// A request's headers must be complete within this time, in HTTP/1.1 from their first byte on, to the second.
@@ -70,26 +74,36 @@ where
     }
 }
 
-/// Answers every request of `io` by `respond`, until `ends`; what is under way ends first.
+/// Answers every request of `io` by `respond`, until `ends`; what is under way ends first. What `respond` is told of takes
+/// interim responses, if the caller does; over HTTP/2 only other sidecars do, whose connections say so by `folds`.
 pub async fn serve<IO, R, F, B>(
     io: IO,
     version: Version,
+    folds: bool,
     ends: impl Future<Output = ()>,
     respond: R,
 ) -> hyper::Result<()>
 where
     IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    R: Fn(Request<Incoming>) -> F + 'static,
+    R: Fn(Request<Incoming>, Option<Interim>) -> F + 'static,
     F: Future<Output = Response<B>> + 'static,
-    B: Body<Data = bytes::Bytes> + 'static,
+    B: Body<Data = bytes::Bytes> + Unpin + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     match version {
         Version::Http1 => rest::serve(io, ends, respond).await,
         Version::Http2 => {
-            let service = service_fn(move |request| {
-                let response = respond(request);
-                async move { Ok::<_, std::convert::Infallible>(response.await) }
+            let service = service_fn(move |mut request: Request<Incoming>| {
+                let folds = folds && request.headers_mut().remove(names::HEADER_INTERIM).is_some();
+                let interim = folds.then(Interim::default);
+                // In a box, since a response may begin before this has ended.
+                let response = Box::pin(respond(request, interim.clone()));
+                async move {
+                    Ok::<_, Infallible>(match interim {
+                        None => response.await.map(Folded::Plain),
+                        Some(interim) => interim.fold(response).await,
+                    })
+                }
             });
             let (io, flush) = gathered(io);
             LocalExecutor.execute(flush);

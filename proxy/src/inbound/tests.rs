@@ -70,11 +70,12 @@ impl Sidecar {
                         return;
                     };
                     let caller = Rc::new(caller);
-                    let respond = move |request| {
+                    let folds = caller.is_sidecar();
+                    let respond = move |request, interim| {
                         let (worker, caller) = (Rc::clone(&worker), Rc::clone(&caller));
-                        async move { respond(&worker, &caller, request).await }
+                        async move { respond(&worker, &caller, request, interim).await }
                     };
-                    let _ = serve(io, version, shutdown.draining(), respond).await;
+                    let _ = serve(io, version, folds, shutdown.draining(), respond).await;
                 });
             }
         });

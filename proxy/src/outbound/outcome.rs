@@ -33,7 +33,7 @@ pub(super) fn of_sending(error: &SendError) -> (Event, Option<Fault>) {
         SendError::Reset(_) | SendError::Ended(_) | SendError::Unasked => {
             (Event::ResetBeforeHeaders, Fault::UpstreamReset)
         }
-        SendError::Malformed(_) | SendError::TwoLengths => {
+        SendError::Malformed(_) | SendError::TwoLengths | SendError::Interim(_) => {
             (Event::ResetBeforeHeaders, Fault::UpstreamMalformed)
         }
         SendError::Caller => (Event::ClientCancelled, Fault::ClientCancelled),

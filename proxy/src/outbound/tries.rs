@@ -33,7 +33,7 @@ use crate::{
     retry::Decision,
     route::{Backend, Forward, HeaderEdits, session::Session},
     upgrade::Upgrade,
-    upstream::SendError,
+    upstream::{SendError, hear},
     worker::Worker,
 };
 
@@ -273,10 +273,14 @@ impl<'a, 'r> Tries<'a, 'r> {
             Err(fault) => return Try::refused(fault, Some(backend)),
         };
         let (pools, limits) = (&self.worker.pools, &cluster.guard.limits);
-        let sending = match self.upgrade {
-            None => Either::Left(pools.send(&peer, request, limits)),
-            Some(_) => Either::Right(Box::pin(pools.send_alone(&peer, request, limits))),
-        };
+        let alone = self.upgrade.is_some();
+        let sending = hear(self.exchange.interim.as_ref(), &peer, request, |request| {
+            if alone {
+                Either::Right(Box::pin(pools.send_alone(&peer, request, limits)))
+            } else {
+                Either::Left(pools.send(&peer, request, limits))
+            }
+        });
         let sent = match self.try_deadline(admission.sent) {
             None => Ok(sending.await),
             Some(at) => timeout_at(at.into(), sending).await,

@@ -9,7 +9,7 @@ use http::{
 use hyper::client::conn::TrySendError;
 
 use super::dial::ConnectError;
-use crate::http::{replay::RequestBody, source::BodyError};
+use crate::http::{interim::InterimError, replay::RequestBody, source::BodyError};
 
 /// Why there are no response headers.
 #[derive(Debug, thiserror::Error)]
@@ -40,6 +40,9 @@ pub enum SendError {
     /// 6.3).
     #[error("the response has both a transfer-encoding and a content-length")]
     TwoLengths,
+    /// There are interim responses, and no final one that could be passed on.
+    #[error("{0}")]
+    Interim(InterimError),
     /// The peer left HTTP, which it was not asked for.
     #[error("the peer switched protocols, unasked")]
     Unasked,
@@ -60,6 +63,15 @@ pub(super) fn http_failed(error: &hyper::Error) -> SendError {
 pub(super) struct Failed {
     pub(super) error: SendError,
     pub(super) unsent: Option<Box<Request<RequestBody>>>,
+}
+
+impl From<InterimError> for SendError {
+    fn from(error: InterimError) -> Self {
+        match error {
+            InterimError::Broken(error) => Self::Reset(error),
+            error => Self::Interim(error),
+        }
+    }
 }
 
 impl From<SendError> for Failed {

@@ -14,6 +14,7 @@ mod mirrors;
 mod sessions;
 mod calls;
 mod upgrades;
+mod interim;
 // What is told of it.
 mod traces;
 // What happens when an application fails.

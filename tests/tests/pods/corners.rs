@@ -3,66 +3,23 @@
 
 use std::io;
 
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
-};
-use weft_runtime::Tasks;
+use tokio::{io::AsyncWriteExt, net::TcpStream};
 use weft_tests::{
-    backend::{Backend, Reply},
+    backend::{Backend, Gate, Reply},
     client::Version,
     liar::{Liar, Lie},
     noise::Noise,
     patience::within,
     pods::{Cluster, Family},
+    words::{answer, application, head, talk, until_heard, websocket},
 };
 
 use crate::{HTTP1, HTTP2, cluster, service};
-
-/// An application in `strict` that treats each connection so.
-fn application<F>(cluster: &Cluster, serve: impl Fn(TcpStream) -> F + Send + 'static) -> Tasks
-where
-    F: Future<Output = io::Result<()>> + Send + 'static,
-{
-    let listener = cluster.listen("strict", HTTP1);
-    let listener = listener.set_nonblocking(true).and_then(|()| TcpListener::from_std(listener));
-    let (listener, tasks) = (listener.expect("it listens"), Tasks::new());
-    tasks.spawn("application", async move {
-        let connections = Tasks::new();
-        while let Ok((stream, _)) = listener.accept().await {
-            let serving = serve(stream);
-            // An error is seen by the caller, as no answer.
-            connections.spawn("connection", async move { drop(serving.await) });
-        }
-    });
-    tasks
-}
 
 /// A connection of the client to a port of `strict`.
 fn connect(cluster: &Cluster, family: Family, port: u16) -> TcpStream {
     let to = service(cluster, "strict", family, port);
     cluster.connect("client", to).unwrap_or_else(|error| panic!("{to}: {error}"))
-}
-
-/// Reads until `end` has come.
-async fn until_heard(stream: &mut TcpStream, end: &str) -> io::Result<String> {
-    let mut heard = Vec::new();
-    while !heard.ends_with(end.as_bytes()) {
-        heard.push(stream.read_u8().await?);
-    }
-    Ok(String::from_utf8_lossy(&heard).into_owned())
-}
-
-/// What is answered to `request`, to the end of the connection.
-async fn answer(mut stream: TcpStream, request: &str) -> String {
-    let asking = async {
-        stream.write_all(request.as_bytes()).await?;
-        let mut heard = Vec::new();
-        stream.read_to_end(&mut heard).await?;
-        io::Result::Ok(String::from_utf8_lossy(&heard).into_owned())
-    };
-    let heard = within(&format!("`{request}` is answered to the end"), asking).await;
-    heard.unwrap_or_else(|error| panic!("{request}: {error}"))
 }
 
 #[tokio::test]
@@ -96,7 +53,7 @@ async fn root_who_speaks_http_1_0_is_answered_so() {
 #[tokio::test]
 async fn root_trailers_of_chunks_come_through_both_ways() {
     let Some(cluster) = cluster("root_trailers_of_chunks_come_through_both_ways").await else { return };
-    let _app = application(&cluster, |mut stream| async move {
+    let _app = application(cluster.listen("strict", HTTP1), |mut stream| async move {
         // Both a head and a body of chunks end with an empty line.
         let asked = until_heard(&mut stream, "\r\n\r\n").await?;
         let body = until_heard(&mut stream, "\r\n\r\n").await?;
@@ -141,69 +98,56 @@ async fn root_who_waits_for_100_continue_gets_it() {
     assert_eq!(app.count(), 2);
 }
 
-/// hyper's server has no way to send interim responses of its own, so they end at the sidecar; what comes after does not.
 #[tokio::test]
-async fn root_interim_responses_of_an_application_harm_nothing() {
-    let Some(cluster) = cluster("root_interim_responses_of_an_application_harm_nothing").await else {
-        return;
-    };
-    let app = Liar::at(cluster.listen("strict", HTTP1), Version::Http1);
-    let hints = "HTTP/1.1 103 Early Hints\r\nlink: </style.css>; rel=preload\r\n\r\n";
+async fn root_interim_responses_come_before_the_final_one() {
+    let Some(cluster) = cluster("root_interim_responses_come_before_the_final_one").await else { return };
+    let hints = "HTTP/1.1 103 Early Hints\r\nlink: </style.css>; rel=preload\r\nconnection: x-hop\r\nx-hop: 1\r\n\r\n";
+    // It knows that they were heard: the caller lets it go on.
+    let heard_hints = Gate::closed();
+    let gate = heard_hints.clone();
+    let _app = application(cluster.listen("strict", HTTP1), move |mut stream| {
+        let gate = gate.clone();
+        async move {
+            head(&mut stream).await?;
+            stream.write_all([hints, "HTTP/1.1 102 Processing\r\n\r\n"].concat().as_bytes()).await?;
+            gate.pass().await;
+            stream.write_all(b"HTTP/1.1 200 OK\r\nx-final: yes\r\ncontent-length: 5\r\n\r\nhello").await
+        }
+    });
     for family in Family::ALL {
-        app.next(Lie::bytes(format!(
-            "{hints}{hints}HTTP/1.1 200 OK\r\nx-final: yes\r\ncontent-length: 5\r\n\r\nhello"
-        )));
-        let asked = "GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n";
-        let heard = answer(connect(&cluster, family, HTTP1), asked).await;
-        assert!(heard.starts_with("HTTP/1.1 200 OK\r\n") && heard.ends_with("\r\n\r\nhello"), "{heard}");
-        assert!(heard.contains("x-final: yes\r\n") && !heard.contains("link:"), "{heard}");
+        let mut stream = connect(&cluster, family, HTTP1);
+        let asking = async {
+            stream.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await?;
+            let interim = [head(&mut stream).await?, head(&mut stream).await?];
+            assert_eq!(
+                interim,
+                [
+                    "HTTP/1.1 103 Early Hints\r\nlink: </style.css>; rel=preload\r\n\r\n",
+                    "HTTP/1.1 102 Processing\r\n\r\n"
+                ]
+            );
+            heard_hints.open();
+            until_heard(&mut stream, "\r\n\r\nhello").await
+        };
+        let heard = within("all of it is answered", asking).await;
+        let heard = heard.unwrap_or_else(|error| panic!("{family:?}: {error}"));
+        assert!(heard.starts_with("HTTP/1.1 200 ") && heard.contains("x-final: yes\r\n"), "{heard}");
+        // HTTP/1.0 knows of none.
+        let heard = answer(connect(&cluster, family, HTTP1), "GET / HTTP/1.0\r\nhost: a\r\n\r\n").await;
+        assert!(heard.starts_with("HTTP/1.0 200 ") && heard.ends_with("\r\n\r\nhello"), "{heard}");
+        assert!(!heard.contains("link:"), "{heard}");
     }
 }
 
 #[tokio::test]
 async fn root_a_websocket_echoes_every_byte() {
     let Some(cluster) = cluster("root_a_websocket_echoes_every_byte").await else { return };
-    let _app = application(&cluster, |mut stream| async move {
-        let asked = until_heard(&mut stream, "\r\n\r\n").await?.to_lowercase();
-        let asks =
-            asked.contains("\r\nupgrade: websocket\r\n") && asked.contains("\r\nconnection: upgrade\r\n");
-        // The pair of RFC 6455, 1.3.
-        let is_key = asked.contains("\r\nsec-websocket-key: dghlihnhbxbszsbub25jzq==\r\n");
-        let answer = if asks && is_key {
-            "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
-             Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n"
-        } else {
-            "HTTP/1.1 400 No\r\ncontent-length: 0\r\n\r\n"
-        };
-        stream.write_all(answer.as_bytes()).await?;
-        let (mut read, mut write) = stream.split();
-        tokio::io::copy(&mut read, &mut write).await?;
-        write.shutdown().await
-    });
+    let _app = application(cluster.listen("strict", HTTP1), |stream| websocket(stream, ""));
     let said = Noise::seeded(6455).bytes(1_000_000);
     for family in Family::ALL {
         let mut stream = connect(&cluster, family, HTTP1);
-        let talk = async {
-            let asked = "GET /chat HTTP/1.1\r\nhost: chat\r\nconnection: keep-alive, Upgrade\r\nupgrade: websocket\r\n\
-                sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
-            stream.write_all(asked.as_bytes()).await?;
-            let head = until_heard(&mut stream, "\r\n\r\n").await?;
-            assert!(
-                head.starts_with("HTTP/1.1 101 ") && head.contains("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="),
-                "{head}"
-            );
-            let (mut read, mut write) = stream.split();
-            let saying = async {
-                write.write_all(&said).await?;
-                write.shutdown().await
-            };
-            let mut heard = Vec::new();
-            let (read, wrote) = tokio::join!(read.read_to_end(&mut heard), saying);
-            wrote?;
-            read?;
-            io::Result::Ok(heard)
-        };
-        let heard = within("the talk ends", talk).await.unwrap_or_else(|error| panic!("{family:?}: {error}"));
+        let heard = within("the talk ends", talk(&mut stream, &said)).await;
+        let heard = heard.unwrap_or_else(|error| panic!("{family:?}: {error}"));
         assert!(heard == said, "{family:?}: {} bytes came back", heard.len());
     }
 }

@@ -1,5 +1,6 @@
 use std::{cell::Cell, rc::Rc, sync::atomic::AtomicUsize};
 
+use http::{HeaderMap, StatusCode};
 use http_body_util::{BodyExt, Full};
 use tokio::{
     io::{AsyncReadExt, DuplexStream, duplex},
@@ -46,7 +47,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
 }
 
 /// A connection that is served: `/BYTES` is answered by so many bytes, `/held` when it is let go, `/left` by leaving HTTP
-/// for an echo.
+/// for an echo. Before each, it is said what `hint` of the request says.
 struct Served<S> {
     caller: S,
     room: Arc<AtomicUsize>,
@@ -62,10 +63,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Served<S> {
         let (room, asked, held) = (Arc::<AtomicUsize>::default(), Rc::<Cell<u32>>::default(), Rc::default());
         let respond = {
             let (asked, held) = (Rc::clone(&asked), Rc::clone(&held));
-            move |request: Request<Incoming>| {
+            move |request: Request<Incoming>, interim| {
                 asked.set(asked.get() + 1);
                 let held = Rc::clone(&held);
-                async move { answer(request, &held).await }
+                async move { answer(request, interim, &held).await }
             }
         };
         let io = Watched { io, room: Arc::clone(&room) };
@@ -103,6 +104,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Served<S> {
         self.room.load(Relaxed) == FIRST_BYTES
     }
 
+    /// Asks for `path`, before which this is to be said.
+    async fn ask_with_hint(&mut self, path: &str, hint: &str) {
+        self.say(&format!("GET /{path} HTTP/1.1\r\nhost: a\r\nhint: {hint}\r\n\r\n")).await;
+    }
+
+    async fn hear_hint(&mut self, hint: &str) {
+        let expected = format!("HTTP/1.1 103 Early Hints\r\nlink: {hint}\r\n\r\n");
+        let mut heard = vec![0; expected.len()];
+        self.caller.read_exact(&mut heard).await.unwrap();
+        assert!(heard == expected.as_bytes(), "{}", String::from_utf8_lossy(&heard));
+    }
+
     /// What the caller reads, to the end.
     async fn rest(&mut self) -> String {
         let mut rest = String::new();
@@ -116,8 +129,16 @@ fn served() -> Served<DuplexStream> {
     Served::new(caller, io)
 }
 
-async fn answer(mut request: Request<Incoming>, held: &Notify) -> Response<Full<Bytes>> {
+async fn answer(
+    mut request: Request<Incoming>,
+    interim: Option<Interim>,
+    held: &Notify,
+) -> Response<Full<Bytes>> {
     let path = request.uri().path()[1..].to_owned();
+    if let Some(hint) = request.headers().get("hint") {
+        let headers = HeaderMap::from_iter([(http::header::LINK, hint.clone())]);
+        interim.expect("it takes hints").tell(StatusCode::EARLY_HINTS, &headers);
+    }
     if path == "left" {
         let leaving = hyper::upgrade::on(&mut request);
         tokio::task::spawn_local(async move {
@@ -356,6 +377,87 @@ async fn a_drain_ends_a_rest_and_lets_a_request_end() {
         stalled.trigger.drain();
         assert_eq!(stalled.rest().await, "");
         assert!(begun.elapsed() < HEADERS_TIMEOUT * 6);
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_comes_before_a_response_is_said_at_once() {
+    local(async {
+        let mut served = served();
+        for rest in [Duration::ZERO, NOTICED] {
+            served.ask_with_hint("held", "</a>").await;
+            served.hear_hint("</a>").await;
+            served.held.notify_one();
+            assert_eq!(served.hear().await, (0, true));
+            // Where the response is there at once, it comes right behind.
+            served.ask_with_hint("7", "</b>").await;
+            served.hear_hint("</b>").await;
+            assert_eq!(served.hear().await, (7, true));
+            sleep(rest).await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_comes_before_a_response_never_comes_into_another_message() {
+    local(async {
+        let mut served = served();
+        // Nobody reads anything until all has been asked.
+        let long = "x".repeat(3 * PIPE_BYTES);
+        let body = 10 * PIPE_BYTES;
+        served.ask(&body.to_string()).await;
+        let (mut reading, mut writing) = tokio::io::split(served.caller);
+        let asking = async {
+            for (path, hint) in
+                [("held", long.as_str()), ("5", &long), (&body.to_string(), "</b>"), ("6", "</c>")]
+            {
+                let asked = format!("GET /{path} HTTP/1.1\r\nhost: a\r\nhint: {hint}\r\n\r\n");
+                writing.write_all(asked.as_bytes()).await.unwrap();
+            }
+        };
+        let held = Rc::clone(&served.held);
+        let hearing = async {
+            let mut heard = String::new();
+            let mut some = [0; 100];
+            while heard.matches("HTTP/1.1 200 OK").count() < 5 || !heard.ends_with("xxxxxx") {
+                // Slower than all that is said, so that every write is cut somewhere.
+                sleep(Duration::from_millis(10)).await;
+                let bytes = reading.read(&mut some).await.unwrap();
+                heard.push_str(std::str::from_utf8(&some[..bytes]).unwrap());
+                // The response is there while its hint is on its way.
+                if heard.len() > body + PIPE_BYTES {
+                    held.notify_one();
+                }
+            }
+            heard
+        };
+        let ((), heard) = tokio::join!(asking, hearing);
+        let hint = |hint: &str| format!("HTTP/1.1 103 Early Hints\r\nlink: {hint}\r\n\r\n");
+        let mut rest = heard.as_str();
+        for (hinted, length) in [("", body), (long.as_str(), 0), (&long, 5), ("</b>", body), ("</c>", 6)] {
+            if !hinted.is_empty() {
+                rest = rest.strip_prefix(&hint(hinted)).unwrap_or_else(|| panic!("{hinted}: {rest}"));
+            }
+            let (head, after) = rest.split_once("\r\n\r\n").unwrap();
+            assert!(
+                head.starts_with("HTTP/1.1 200 OK") && head.contains(&format!("content-length: {length}"))
+            );
+            assert_eq!(after[..length], "x".repeat(length));
+            rest = &after[length..];
+        }
+        assert_eq!(rest, "");
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn http_1_0_takes_nothing_before_a_response() {
+    local(async {
+        let mut served = served();
+        served.say("GET /3 HTTP/1.0\r\nhost: a\r\n\r\n").await;
+        assert!(served.rest().await.starts_with("HTTP/1.0 200 OK"));
     })
     .await;
 }
