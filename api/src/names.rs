@@ -90,6 +90,8 @@ pub const ANNOTATION_OPAQUE_PORTS: &str = "weft.dev/opaque-ports";
 pub const ANNOTATION_DEFAULT_POLICY: &str = "weft.dev/default-policy";
 /// Annotation of a pod: ports on which connections do not go through the sidecar.
 pub const ANNOTATION_SKIP_INBOUND_PORTS: &str = "weft.dev/skip-inbound-ports";
+/// `appProtocol` of a port on which an HTTP proxy stands: `CONNECT` is passed on to it.
+pub const PROTOCOL_CONNECT: &str = "weft.dev/connect";
 /// Ports on which servers speak first, or speak something that looks like nothing: opaque unless somebody says what is
 /// spoken there. SMTP (25, 587), MySQL (3306), Galera (4444), PostgreSQL (5432), Redis (6379), Elasticsearch's
 /// transport (9300), Memcached (11211).

@@ -49,7 +49,7 @@ pub struct Inbound {
     /// Who may connect.
     #[serde(default)]
     pub mtls: Mtls,
-    /// What the process speaks, such as `kubernetes.io/h2c`. Absent: HTTP/1.1.
+    /// What the process speaks, such as `kubernetes.io/h2c`, or `weft.dev/connect` if it opens tunnels. Absent: HTTP/1.1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub app_protocol: Option<String>,
 }

@@ -10,7 +10,7 @@ use std::{
 };
 
 use futures_util::FutureExt;
-use http::{HeaderValue, Request, Response, StatusCode, header::CONNECTION};
+use http::{HeaderValue, Method, Request, Response, StatusCode, header::CONNECTION};
 use hyper::body::Incoming;
 use rustls::ServerConfig;
 use tokio::{
@@ -324,7 +324,8 @@ async fn respond(
     request: Request<Incoming>,
     interim: Option<Interim>,
 ) -> Response<Watched<Exchange>> {
-    match side.as_ref() {
+    let asks_for_tunnel = request.method() == Method::CONNECT;
+    let mut response = match side.as_ref() {
         Side::Inbound(entrant) => {
             let mut response = inbound::respond(&worker, entrant, request, interim).await;
             let is_scarce = worker.shared.overload.pressure() != Pressure::None;
@@ -337,5 +338,10 @@ async fn respond(
         Side::Outbound(target) | Side::Redirected(Demand { name: target, .. }) => {
             outbound::respond(&worker, target, caller, request, interim).await
         }
+    };
+    // Bytes of a tunnel that was refused may be here already, and are no requests.
+    if asks_for_tunnel && version == Version::Http1 && !response.status().is_success() {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
+    response
 }

@@ -143,7 +143,7 @@ impl Compiler {
             Arc::new(Opaque { name: Arc::clone(&spec.name), route: spec.route.clone(), backends })
         };
         let (tls, opaque) = (service.tls.map(&mut opaque), service.opaque.as_ref().map(opaque));
-        Ok(Destination::Service(Service { routes, opaque, tls }))
+        Ok(Destination::Service(Service { routes, connect: service.connect, opaque, tls }))
     }
 
     fn table(

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use http::{HeaderValue, StatusCode, header, request::Parts};
+use http::{HeaderValue, Method, StatusCode, header, request::Parts};
 use weft_api::names;
 
 /// What a sidecar is short of comes back when what it has begun has ended, which takes most requests less than this.
@@ -62,7 +62,7 @@ pub enum Fault {
     BadRequest,
     /// The first request of a connection did not come in time.
     RequestTimeout,
-    /// CONNECT and TRACE are not forwarded.
+    /// TRACE is not forwarded, and CONNECT only where it is said to be.
     MethodRefused,
     /// The caller went away first.
     ClientCancelled,
@@ -244,9 +244,12 @@ impl Fault {
                 Downstream,
                 "a connection began to speak HTTP, and no whole request came in time",
             ),
-            Self::MethodRefused => {
-                ("method_refused", 405, Downstream, "this proxy does not forward CONNECT or TRACE")
-            }
+            Self::MethodRefused => (
+                "method_refused",
+                405,
+                Downstream,
+                "TRACE is not forwarded, and CONNECT to ports whose appProtocol is weft.dev/connect alone",
+            ),
             Self::ClientCancelled => {
                 ("client_cancelled", 499, Downstream, "the caller went away before the response was complete")
             }
@@ -346,9 +349,9 @@ impl Fault {
     }
 }
 
-/// Whether `request` is a call of gRPC.
+/// Whether `request` is a call of gRPC. What asks for a tunnel is none: gRPC's way of saying no would say yes to it.
 pub fn is_grpc(request: &Parts) -> bool {
-    let kind = request.headers.get(header::CONTENT_TYPE);
+    let kind = request.headers.get(header::CONTENT_TYPE).filter(|_| request.method != Method::CONNECT);
     kind.is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"))
 }
 

@@ -16,7 +16,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Request, Response, StatusCode, request::Parts};
+use http::{Request, Response, request::Parts};
 use hyper::body::{Body, Incoming};
 use rustls::ServerConfig;
 use tokio::{net::TcpStream, time::timeout};
@@ -182,7 +182,7 @@ pub async fn respond(
             exchange.hear(&response.headers);
             response.version = SAID;
             let held = match upgrade {
-                Some(upgrade) if response.status == StatusCode::SWITCHING_PROTOCOLS => {
+                Some(upgrade) if upgrade.is_granted_by(response.status) => {
                     let destination = Some(caller.entrant.port.to_string().into());
                     upgrade.switch(worker, &exchange, destination, &mut response, held);
                     None
@@ -229,7 +229,7 @@ async fn forward(
     if !is_probe {
         exchange.room()?;
     }
-    headers::check_method(&request.method)?;
+    headers::check_method(&request.method, upgrade.is_some() && way::connects(&port))?;
     gate::request(worker, entrant, &port, exchange, request)?;
     introduce(worker, caller, request);
     // gRPC exists over HTTP/2 only, whatever the port was said to speak.
@@ -250,9 +250,9 @@ async fn forward(
     let limits = &worker.shared.app_limits;
     let interim = exchange.interim.as_ref();
     let mut sent = match upgrade {
-        None => hear(interim, app, first, |first| worker.pools.send(app, first, limits)).await,
+        None => hear(interim, false, first, |first| worker.pools.send(app, first, limits)).await,
         Some(_) => {
-            Box::pin(hear(interim, app, first, |first| worker.pools.send_alone(app, first, limits))).await
+            Box::pin(hear(interim, false, first, |first| worker.pools.send_alone(app, first, limits))).await
         }
     };
     // An application that stops closes connections while requests are on their way to it, and then its listener. What may be
@@ -262,7 +262,7 @@ async fn forward(
     while repeats > 0 && matches!(sent, Err(SendError::Ended(_))) {
         repeats -= 1;
         let again = Request::from_parts(request.clone(), RequestBody::Empty);
-        sent = hear(interim, app, again, |again| worker.pools.send(app, again, limits)).await;
+        sent = hear(interim, false, again, |again| worker.pools.send(app, again, limits)).await;
     }
     let (response, lease) = sent.map_err(|error| fault(&error))?;
     Ok((response, Held { lease, admission: None }))

@@ -22,7 +22,7 @@ use std::{net::SocketAddr, rc::Rc, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode,
+    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode,
     header::{ORIGIN, SET_COOKIE},
     request::Parts,
 };
@@ -64,7 +64,7 @@ pub async fn respond(
     exchange.interim = interim;
     exchange.trace(&request, true);
     let upgrade = Upgrade::wanted(&mut request);
-    let route = match route(worker, target, &mut exchange, &request).await {
+    let route = match route(worker, target, &mut exchange, &request, upgrade.is_some()).await {
         Ok(route) => route,
         Err(fault) => return refuse(exchange, fault.into()),
     };
@@ -99,7 +99,7 @@ fn deliver(
             exchange.hear(&response.headers);
             response.version = SAID;
             let held = match upgrade {
-                Some(upgrade) if response.status == StatusCode::SWITCHING_PROTOCOLS => {
+                Some(upgrade) if upgrade.is_granted_by(response.status) => {
                     let destination = exchange.destination.clone();
                     upgrade.switch(worker, &exchange, destination, &mut response, held);
                     None
@@ -123,6 +123,13 @@ fn deliver(
             mark(&mut response.headers, &exchange);
             exchange.respond(response.status, held);
             Response::from_parts(response, Watched::upstream(body, exchange))
+        }
+        // Nobody is at the other end.
+        Ok(Answer::Local(response))
+            if upgrade.as_ref().is_some_and(|it| it.is_granted_by(response.status())) =>
+        {
+            let fault = exchange.fault.unwrap_or(Fault::Injected);
+            refuse(exchange, fault.into())
         }
         Ok(Answer::Local(mut response)) => {
             edits.apply(response.headers_mut());
@@ -192,10 +199,11 @@ async fn route(
     target: &str,
     exchange: &mut Exchange,
     request: &Parts,
+    may_leave_http: bool,
 ) -> Result<Arc<Route>, Fault> {
-    let table = destination(worker, target).await?;
+    let (table, connects) = destination(worker, target).await?;
     exchange.destination = Some(Arc::clone(&table.name));
-    headers::check_method(&request.method)?;
+    headers::check_method(&request.method, connects && may_leave_http)?;
     let Some(route) = table.find(request) else {
         exchange.requests = Some(worker.shared.telemetry.client.series([&table.name, ""]));
         return Err(Fault::NoRoute);
@@ -253,14 +261,18 @@ fn edit(route: &Route, forward: &Forward, request: &mut Parts) -> Result<(), Fau
         headers::strip_hop_by_hop(&mut request.headers)?;
         edits.apply(&mut request.headers);
     }
+    // A tunnel is for whom it names, and has no path.
+    if request.method == Method::CONNECT {
+        return Ok(());
+    }
     forward.rewrite.apply(request, &route.matches.path).map_err(|_| Fault::BadRequest)
 }
 
-/// The routes of the listener's target, as soon as they are known.
-async fn destination(worker: &Rc<Worker>, target: &str) -> Result<Arc<Table>, Fault> {
+/// The routes of the listener's target, as soon as they are known, and whether `CONNECT` is passed on.
+async fn destination(worker: &Rc<Worker>, target: &str) -> Result<(Arc<Table>, bool), Fault> {
     let snapshots = &worker.shared.snapshots;
     let routes = |snapshot: &Snapshot| match snapshot.destinations.get(target)? {
-        Destination::Service(service) => Some(service.routes.clone()),
+        Destination::Service(service) => Some(service.routes.clone().map(|routes| (routes, service.connect))),
         Destination::Unknown => Some(None),
     };
     let found = match routes(&snapshots.load()) {

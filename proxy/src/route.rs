@@ -206,7 +206,12 @@ impl Forward {
 impl Match {
     /// Whether the request is one of these.
     pub fn takes(&self, request: &Parts) -> bool {
-        self.path.takes(request.uri.path())
+        // Of what has none, as a tunnel, a rule that asks for no path in particular takes it.
+        let path = match request.uri.path() {
+            "" => "/",
+            path => path,
+        };
+        self.path.takes(path)
             && self.method.as_ref().is_none_or(|method| *method == request.method)
             && self
                 .headers

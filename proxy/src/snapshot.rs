@@ -61,6 +61,8 @@ pub enum Destination {
 pub struct Service {
     /// What becomes of requests. `None` = HTTP is not looked for.
     pub routes: Option<Arc<Table>>,
+    /// Whether `CONNECT` is one of them.
+    pub connect: bool,
     /// Who takes bytes that are no HTTP. `None` = they are refused.
     pub opaque: Option<Arc<Opaque>>,
     /// Who takes the application's own TLS, by the name that it calls; no names = whoever takes other bytes.
@@ -111,6 +113,8 @@ pub struct HttpPort {
     pub plaintext: bool,
     /// Which HTTP the application was said to speak.
     pub version: Version,
+    /// Whether `CONNECT` is passed on to it.
+    pub connect: bool,
     /// Paths that `GET` without mTLS may ask for all the same, and a gRPC health check by `POST`: probes of the kubelet.
     pub probes: Vec<String>,
     /// Who may enter; `None` = whoever is let in so far.

@@ -1,9 +1,9 @@
-//! Requests that leave HTTP: WebSockets and their like (RFC 9110, 7.8). Until the application has said yes, they are
-//! requests like all others; then their connections are opaque.
+//! Requests that leave HTTP: WebSockets and their like (RFC 9110, 7.8), and tunnels (9.3.6). Until the application has said
+//! yes, they are requests like all others; then their connections are opaque.
 
 use std::{rc::Rc, sync::Arc};
 
-use http::{HeaderMap, HeaderValue, Version, header, request::Parts, response};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Version, header, request::Parts, response};
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 
@@ -20,26 +20,49 @@ const REFUSED: &str = "h2c";
 
 /// What a request wants to become.
 pub struct Upgrade {
-    protocols: HeaderValue,
+    kind: Kind,
     caller: OnUpgrade,
+}
+
+enum Kind {
+    /// One of these protocols.
+    Protocols(HeaderValue),
+    /// Bytes to whom `CONNECT` names.
+    Tunnel,
 }
 
 impl Upgrade {
     /// Whether `request` wants to leave HTTP, and may.
     pub fn wanted(request: &mut Parts) -> Option<Self> {
         let caller = request.extensions.remove::<OnUpgrade>()?;
+        if request.method == Method::CONNECT {
+            return (request.version != Version::HTTP_10).then_some(Self { kind: Kind::Tunnel, caller });
+        }
         if request.version != Version::HTTP_11 || !lists(&request.headers, header::CONNECTION, "upgrade") {
             return None;
         }
         let mut protocols = request.headers.get_all(header::UPGRADE).iter();
         // Several lines are one list; who writes such may as well go on with HTTP.
         let (Some(only), None) = (protocols.next(), protocols.next()) else { return None };
-        (!lists(&request.headers, header::UPGRADE, REFUSED)).then(|| Self { protocols: only.clone(), caller })
+        let kind = Kind::Protocols(only.clone());
+        (!lists(&request.headers, header::UPGRADE, REFUSED)).then_some(Self { kind, caller })
     }
 
     /// Asks the next hop for the same.
     pub fn ask(&self, headers: &mut HeaderMap) {
-        say(headers, self.protocols.clone());
+        match &self.kind {
+            Kind::Protocols(protocols) => say(headers, protocols.clone()),
+            // Its method says so.
+            Kind::Tunnel => {}
+        }
+    }
+
+    /// Whether a response with this status says yes.
+    pub fn is_granted_by(&self, status: StatusCode) -> bool {
+        match self.kind {
+            Kind::Protocols(_) => status == StatusCode::SWITCHING_PROTOCOLS,
+            Kind::Tunnel => status.is_success(),
+        }
     }
 
     /// The next hop has said yes by `response`, for the request of `exchange`: from here on bytes are carried, and what
@@ -54,9 +77,13 @@ impl Upgrade {
     ) {
         let Some(callee) = response.extensions.remove::<OnUpgrade>() else { return };
         // These two belong to each connection by itself; the rest of what does is stripped.
-        let chosen = response.headers.remove(header::UPGRADE).unwrap_or(self.protocols);
+        let chosen = response.headers.remove(header::UPGRADE);
         let _ = headers::strip_hop_by_hop(&mut response.headers);
-        say(&mut response.headers, chosen);
+        match self.kind {
+            Kind::Protocols(asked) => say(&mut response.headers, chosen.unwrap_or(asked)),
+            // No content comes before the bytes.
+            Kind::Tunnel => drop(response.headers.remove(header::CONTENT_LENGTH)),
+        }
         let mut connection = Connection::begin(worker, exchange.direction(), None);
         connection.destination = destination;
         connection.tls = exchange.tls;

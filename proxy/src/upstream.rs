@@ -73,7 +73,7 @@ impl Peer {
     }
 
     /// Whether its responses come with interim ones inside: from another sidecar by HTTP/2.
-    fn folds(&self) -> bool {
+    pub fn folds(&self) -> bool {
         self.mesh.is_some() && self.version == Version::Http2
     }
 

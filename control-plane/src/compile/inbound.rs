@@ -20,7 +20,7 @@ use weft_xds::{
 use super::{
     Draft,
     authorization::Filters,
-    listener::{aggregated, bytes},
+    listener::{aggregated, bytes, upgrades},
 };
 use crate::{
     resolve::{Entering, PodView, Protocol, WorkloadView},
@@ -84,7 +84,7 @@ pub(super) fn of_workload(view: &WorkloadView, trust_domain: &TrustDomain) -> Dr
         port: Some(inbound.port),
         // Its ports carry requests, whatever else may be said of them.
         protocol: match Protocol::of(inbound.app_protocol.as_deref(), []) {
-            Protocol::Http2 => Protocol::Http2,
+            protocol @ (Protocol::Http2 | Protocol::Connect) => protocol,
             _ => Protocol::Http,
         },
         mtls: inbound.mtls,
@@ -159,6 +159,7 @@ fn requests(protocol: Protocol, stat_prefix: &str, authorization: &Filters) -> F
         codec_type: codec.into(),
         stat_prefix: stat_prefix.to_owned(),
         http_filters: authorization.requests.clone(),
+        upgrade_configs: upgrades(protocol),
         ..HttpConnectionManager::default()
     };
     Filter {

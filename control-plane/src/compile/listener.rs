@@ -10,7 +10,9 @@ use weft_xds::{
     Kind,
     core::{AggregatedConfigSource, ApiVersion, ConfigSource, config_source::ConfigSourceSpecifier},
     http_connection_manager::{
-        HttpConnectionManager, HttpFilter, Rds, http_connection_manager::RouteSpecifier, http_filter,
+        HttpConnectionManager, HttpFilter, Rds,
+        http_connection_manager::{RouteSpecifier, UpgradeConfig},
+        http_filter,
     },
     listener::{ApiListener, Filter, FilterChain, FilterChainMatch, Listener, filter},
     packed::pack,
@@ -29,11 +31,14 @@ const ROUTER: &str = "envoy.filters.http.router";
 /// Name under which Envoy knows its filter for bytes.
 const TCP_FILTER: &str = "envoy.filters.network.tcp_proxy";
 
+/// The upgrade that a request by this method asks for.
+const CONNECT: &str = "CONNECT";
+
 /// The listener `name` of a port that speaks `protocol`; `target` is the name of its routes and of its cluster.
 pub(super) fn draft(name: String, aliases: Vec<String>, target: &str, protocol: Protocol) -> Draft {
     let listener = Listener {
         name: name.clone(),
-        api_listener: protocol.may_be_http().then(|| requests(target)),
+        api_listener: protocol.may_be_http().then(|| requests(target, protocol)),
         default_filter_chain: protocol
             .may_be_opaque()
             .then(|| FilterChain { filters: vec![bytes(target, target)], ..FilterChain::default() }),
@@ -104,7 +109,7 @@ fn chain(
     }
 }
 
-fn requests(routes: &str) -> ApiListener {
+fn requests(routes: &str, protocol: Protocol) -> ApiListener {
     let manager = HttpConnectionManager {
         stat_prefix: routes.to_owned(),
         route_specifier: Some(RouteSpecifier::Rds(Rds {
@@ -116,9 +121,16 @@ fn requests(routes: &str) -> ApiListener {
             name: ROUTER.to_owned(),
             config_type: Some(http_filter::ConfigType::TypedConfig(pack(&Router {}))),
         }],
+        upgrade_configs: upgrades(protocol),
         ..HttpConnectionManager::default()
     };
     ApiListener { api_listener: Some(pack(&manager)) }
+}
+
+/// Which requests may become tunnels.
+pub(super) fn upgrades(protocol: Protocol) -> Vec<UpgradeConfig> {
+    let connect = UpgradeConfig { upgrade_type: CONNECT.to_owned() };
+    if protocol == Protocol::Connect { vec![connect] } else { Vec::new() }
 }
 
 /// The filter that carries bytes to `cluster`.

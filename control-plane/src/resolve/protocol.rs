@@ -7,6 +7,8 @@ use weft_api::names;
 pub enum Protocol {
     /// HTTP of either version.
     Http,
+    /// HTTP of either version with somebody who opens tunnels: `CONNECT` is for him.
+    Connect,
     /// HTTP/2 without TLS.
     Http2,
     /// What the first bytes say.
@@ -21,6 +23,7 @@ impl Protocol {
     pub fn of(app_protocol: Option<&str>, known: impl IntoIterator<Item = u16>) -> Self {
         match app_protocol {
             Some("http" | "kubernetes.io/ws") => Self::Http,
+            Some(names::PROTOCOL_CONNECT) => Self::Connect,
             Some("kubernetes.io/h2c" | "http2" | "grpc") => Self::Http2,
             Some(_) => Self::Opaque,
             None if known.into_iter().any(|port| names::OPAQUE_PORTS.contains(&port)) => Self::Opaque,

@@ -95,8 +95,12 @@ pub fn assume_host(request: &mut Parts, called: &impl ToString) {
 /// Makes a request fit for its next connection: checks it, strips what ends here, and puts its authority where the
 /// next version of HTTP has it.
 pub fn prepare(request: &mut Parts, next: Version) -> Result<(), Fault> {
+    if request.method == Method::CONNECT {
+        check_tunnel(request)?;
+    }
     strip_hop_by_hop(&mut request.headers)?;
     let authority = authority(request)?;
+    let tunnel = (request.method == Method::CONNECT).then(|| Uri::from(authority.clone()));
     let path = request.uri.path_and_query().cloned();
     let mut uri = Uri::builder();
     match next {
@@ -112,6 +116,10 @@ pub fn prepare(request: &mut Parts, next: Version) -> Result<(), Fault> {
             uri = uri.scheme(Scheme::HTTP).authority(authority);
             request.version = http::Version::HTTP_2;
         }
+    }
+    if let Some(tunnel) = tunnel {
+        request.uri = tunnel;
+        return Ok(());
     }
     let path = path.map_or_else(
         || if request.method == Method::OPTIONS { "*" } else { "/" }.to_owned(),
@@ -140,9 +148,26 @@ fn join_cookies(headers: &mut HeaderMap) {
     }
 }
 
-/// Whether the method is one that is forwarded.
-pub fn check_method(method: &Method) -> Result<(), Fault> {
-    if matches!(*method, Method::CONNECT | Method::TRACE) { Err(Fault::MethodRefused) } else { Ok(()) }
+/// Whether the method is one that is forwarded: `CONNECT` only where it may become a tunnel.
+pub fn check_method(method: &Method, connects: bool) -> Result<(), Fault> {
+    match *method {
+        Method::CONNECT if connects => Ok(()),
+        Method::CONNECT | Method::TRACE => Err(Fault::MethodRefused),
+        _ => Ok(()),
+    }
+}
+
+/// `CONNECT` names a host and a port, and has no content (RFC 9110, 9.3.6): what came behind it would be taken for bytes of the
+/// tunnel by some, and for a body by others.
+fn check_tunnel(request: &mut Parts) -> Result<(), Fault> {
+    let length = request.headers.remove(header::CONTENT_LENGTH);
+    let has_content =
+        length.is_some_and(|length| length != "0") || request.headers.contains_key(header::TRANSFER_ENCODING);
+    let has_port = request.uri.authority().is_some_and(|authority| authority.port_u16().is_some());
+    if has_content || !has_port || request.uri.path_and_query().is_some() {
+        return Err(Fault::BadRequest);
+    }
+    Ok(())
 }
 
 /// The authority of a request: of its target if that has one, else of the one `Host` (RFC 9112, 3.2).

@@ -101,6 +101,7 @@ fn port(http: Option<bool>, opaque: Option<bool>) -> Port {
     let http = http.map(|plaintext| HttpPort {
         plaintext,
         version: Version::Http1,
+        connect: false,
         probes: Vec::new(),
         authorization: None,
         rate_limits: None,

@@ -103,6 +103,11 @@ pub fn is_probe(port: &Port, request: &Parts) -> bool {
     port.http.as_ref().is_some_and(|http| http.probes.iter().any(is_probe))
 }
 
+/// Whether the application takes `CONNECT`.
+pub fn connects(port: &Port) -> bool {
+    port.http.as_ref().is_some_and(|http| http.connect)
+}
+
 /// Which HTTP the application speaks.
 pub fn spoken(port: &Port) -> Version {
     port.http.as_ref().map_or(Version::Http1, |http| http.version)

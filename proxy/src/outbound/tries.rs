@@ -273,8 +273,9 @@ impl<'a, 'r> Tries<'a, 'r> {
             Err(fault) => return Try::refused(fault, Some(backend)),
         };
         let (pools, limits) = (&self.worker.pools, &cluster.guard.limits);
-        let alone = self.upgrade.is_some();
-        let sending = hear(self.exchange.interim.as_ref(), &peer, request, |request| {
+        // Over a connection of its own HTTP/1.1 is spoken.
+        let (alone, folds) = (self.upgrade.is_some(), self.upgrade.is_none() && peer.folds());
+        let sending = hear(self.exchange.interim.as_ref(), folds, request, |request| {
             if alone {
                 Either::Right(Box::pin(pools.send_alone(&peer, request, limits)))
             } else {

@@ -5,6 +5,7 @@ use std::{
     sync::Arc,
 };
 
+use http::Method;
 use prost::Name;
 use serde::Deserialize;
 use weft_api::{names, rate_limit::RateLimit};
@@ -30,6 +31,8 @@ use crate::{
 pub struct ServiceSpec {
     /// The routes of HTTP.
     pub routes: Option<Arc<str>>,
+    /// Whether `CONNECT` is passed on.
+    pub connect: bool,
     /// Where bytes go that are no HTTP.
     pub opaque: Option<OpaqueSpec>,
     /// Where TLS goes, by the name that is called.
@@ -86,9 +89,11 @@ pub(super) fn listener(name: &str, message: &ListenerMessage) -> Result<Listener
 
 fn service(message: &ListenerMessage) -> Result<ServiceSpec, String> {
     let api = message.api_listener.as_ref().and_then(|listener| listener.api_listener.as_ref());
+    let mut connect = false;
     let routes = api.map(|api| {
         let manager: HttpConnectionManager =
             packed::unpack(api).map_err(|error| format!("api_listener {error}"))?;
+        connect = connects(&manager);
         match manager.route_specifier {
             Some(http_connection_manager::RouteSpecifier::Rds(rds)) if !rds.route_config_name.is_empty() => {
                 Ok(Arc::from(rds.route_config_name))
@@ -102,7 +107,7 @@ fn service(message: &ListenerMessage) -> Result<ServiceSpec, String> {
     for (index, chain) in message.filter_chains.iter().enumerate() {
         by_server_names(chain, &mut tls).map_err(|reason| format!("filter_chains[{index}]: {reason}"))?;
     }
-    let spec = ServiceSpec { routes: routes.transpose()?, opaque, tls };
+    let spec = ServiceSpec { routes: routes.transpose()?, connect, opaque, tls };
     if spec.routes.is_none() && spec.opaque.is_none() && spec.tls.is_empty() {
         return Err("api_listener, default_filter_chain or filter_chains are needed".to_owned());
     }
@@ -297,7 +302,15 @@ fn http(
         _ => Version::Http1,
     };
     let rate_limits = limits(&rate_limits)?.map(Arc::new);
-    Ok(HttpPort { plaintext, version, probes, authorization, rate_limits })
+    Ok(HttpPort { plaintext, version, connect: connects(manager), probes, authorization, rate_limits })
+}
+
+/// Whether `CONNECT` is passed on.
+fn connects(manager: &HttpConnectionManager) -> bool {
+    manager
+        .upgrade_configs
+        .iter()
+        .any(|upgrade| upgrade.upgrade_type.eq_ignore_ascii_case(Method::CONNECT.as_str()))
 }
 
 fn limits(policies: &[PolicyMetadata<RateLimit>]) -> Result<Option<RateLimits>, String> {

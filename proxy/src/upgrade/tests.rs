@@ -32,6 +32,26 @@ fn only_a_request_that_says_so_twice_leaves_http() {
 }
 
 #[test]
+fn a_tunnel_is_asked_for_by_its_method() {
+    for (version, wanted) in [(Version::HTTP_10, false), (Version::HTTP_11, true), (Version::HTTP_2, true)] {
+        let mut request = Request::connect("a.example:443").version(version).body(()).unwrap();
+        let none = hyper::upgrade::on(&mut request);
+        request.extensions_mut().insert(none);
+        let upgrade = Upgrade::wanted(&mut request.into_parts().0);
+        assert_eq!(upgrade.is_some(), wanted, "{version:?}");
+        let Some(upgrade) = upgrade else { continue };
+        let mut headers = HeaderMap::new();
+        upgrade.ask(&mut headers);
+        assert!(headers.is_empty());
+        for (status, granted) in
+            [(200, true), (204, true), (299, true), (101, false), (302, false), (407, false)]
+        {
+            assert_eq!(upgrade.is_granted_by(StatusCode::from_u16(status).unwrap()), granted, "{status}");
+        }
+    }
+}
+
+#[test]
 fn a_request_of_another_version_does_not() {
     let request = Request::get("/").header("connection", "upgrade").header("upgrade", "websocket");
     let mut request = request.version(Version::HTTP_10).body(()).unwrap();

@@ -3,20 +3,19 @@
 use http::{Request, Response};
 use hyper::body::Incoming;
 
-use super::{Peer, failed::SendError, pool::Lease};
+use super::{failed::SendError, pool::Lease};
 use crate::http::{interim::Interim, replay::RequestBody};
 
 type Sent = Result<(Response<Incoming>, Lease), SendError>;
 
-/// Sends `request` to `peer` by `send`. What is said before the response, `interim` is told.
+/// Sends `request` by `send`. What is said before the response, `interim` is told; `folds`: whether that comes inside of it.
 pub async fn hear<F: Future<Output = Sent>>(
     interim: Option<&Interim>,
-    peer: &Peer,
+    folds: bool,
     mut request: Request<RequestBody>,
     send: impl FnOnce(Request<RequestBody>) -> F,
 ) -> Sent {
     let Some(interim) = interim else { return send(request).await };
-    let folds = peer.folds();
     interim.listen(&mut request, folds);
     let sending = async {
         let (response, lease) = send(request).await?;

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use http::{Request, Response, StatusCode};
+use http::{Method, Request, Response, StatusCode};
 use hyper::{body::Incoming, client::conn::http1};
 use hyper_util::rt::TokioIo;
 use weft_api::names;
@@ -107,7 +107,8 @@ impl Pools {
         })
     }
 
-    /// Sends `request` over an HTTP/1.1 connection of its own, which may become something else by the response.
+    /// Sends `request` over an HTTP/1.1 connection of its own, which may become something else by the response: by 101, or where
+    /// a tunnel is asked for by success.
     pub async fn send_alone(
         &self,
         peer: &Peer,
@@ -123,7 +124,11 @@ impl Pools {
         self.tasks.spawn_local("upstream connection", async move {
             let _ = connection.with_upgrades().await;
         });
+        let is_tunnel = request.method() == Method::CONNECT;
         let response = sender.try_send_request(request).await.map_err(|failed| Failed::from(failed).error)?;
+        if is_tunnel && response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            return Err(SendError::Unasked);
+        }
         Ok((response, Lease(Held::Place { _permit: permit })))
     }
 

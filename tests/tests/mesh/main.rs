@@ -15,6 +15,7 @@ mod sessions;
 mod calls;
 mod upgrades;
 mod interim;
+mod tunnels;
 // What is told of it.
 mod traces;
 // What happens when an application fails.

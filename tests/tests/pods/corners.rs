@@ -1,8 +1,6 @@
 //! What of HTTP/1 few speak, and some must: HTTP/1.0, trailers, interim responses, WebSockets. Callers and applications speak
 //! it byte by byte here, so that nobody mends what the mesh has spoilt.
 
-use std::io;
-
 use tokio::{io::AsyncWriteExt, net::TcpStream};
 use weft_tests::{
     backend::{Backend, Gate, Reply},

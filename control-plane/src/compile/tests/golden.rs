@@ -83,8 +83,9 @@ fn render(snapshot: &Snapshot) -> String {
 fn listener(text: &mut String, listener: &Listener) {
     if let Some(api) = &listener.api_listener {
         let manager: HttpConnectionManager = unpack(api.api_listener.as_ref().unwrap()).unwrap();
+        let upgrades = upgrades(&manager);
         let Some(RouteSpecifier::Rds(rds)) = manager.route_specifier else { panic!("no routes") };
-        let _ = writeln!(text, "  requests by the routes {}", rds.route_config_name);
+        let _ = writeln!(text, "  requests by the routes {}{upgrades}", rds.route_config_name);
     }
     for chain in &listener.filter_chains {
         let matches = chain.filter_chain_match.as_ref().unwrap();
@@ -122,7 +123,12 @@ fn filters(chain: &FilterChain) -> String {
         };
     }
     let manager: HttpConnectionManager = unpack(any).unwrap();
-    format!("{:?}", CodecType::try_from(manager.codec_type).unwrap())
+    format!("{:?}{}", CodecType::try_from(manager.codec_type).unwrap(), upgrades(&manager))
+}
+
+fn upgrades(manager: &HttpConnectionManager) -> String {
+    let upgrades = manager.upgrade_configs.iter().map(|upgrade| format!(", and {}", upgrade.upgrade_type));
+    upgrades.collect()
 }
 
 fn named(filter: &Filter) -> (&str, &protobuf::Any) {

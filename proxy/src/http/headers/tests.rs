@@ -101,9 +101,46 @@ fn only_the_mesh_says_who_calls() {
 
 #[test]
 fn tunnels_and_echoes_are_refused() {
-    for (method, refused) in [("CONNECT", true), ("TRACE", true), ("GET", false), ("PURGE", false)] {
+    for (method, refused) in [
+        ("CONNECT", [true, false]),
+        ("TRACE", [true, true]),
+        ("GET", [false, false]),
+        ("PURGE", [false, false]),
+    ] {
         let method = Method::from_bytes(method.as_bytes()).unwrap();
-        assert_eq!(check_method(&method).is_err(), refused, "{method}");
+        assert_eq!(
+            [false, true].map(|connects| check_method(&method, connects).is_err()),
+            refused,
+            "{method}"
+        );
+    }
+}
+
+#[test]
+fn a_tunnel_is_asked_for_by_host_and_port_alone() {
+    for next in [Version::Http1, Version::Http2] {
+        let mut request =
+            parts("CONNECT", "a.example:443", &[("host", "a.example:443"), ("content-length", "0")]);
+        prepare(&mut request, next).unwrap();
+        assert_eq!(request.uri, "a.example:443");
+        assert!(!request.headers.contains_key(header::CONTENT_LENGTH));
+    }
+    let mut request =
+        parts("CONNECT", "[::1]:22", &[("host", "other:1"), ("proxy-authorization", "Basic eDp5")]);
+    prepare(&mut request, Version::Http1).unwrap();
+    assert_eq!(request.uri, "[::1]:22");
+    assert_eq!(request.headers[HOST], "[::1]:22");
+    assert!(request.headers.contains_key(header::PROXY_AUTHORIZATION), "it is for whoever opens the tunnel");
+    for (target, headers) in [
+        ("a.example", &[("host", "a.example")][..]),
+        ("/", &[("host", "a.example:443")]),
+        ("http://a.example:443/", &[("host", "a.example:443")]),
+        ("u@a.example:443", &[("host", "a.example:443")]),
+        ("a.example:443", &[("host", "a.example:443"), ("content-length", "1")]),
+        ("a.example:443", &[("host", "a.example:443"), ("transfer-encoding", "chunked")]),
+    ] {
+        let mut request = parts("CONNECT", target, headers);
+        assert_eq!(prepare(&mut request, Version::Http1), Err(Fault::BadRequest), "{target} {headers:?}");
     }
 }
 

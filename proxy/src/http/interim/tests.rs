@@ -15,7 +15,9 @@ fn headers(fields: &[(&'static str, &[u8])]) -> HeaderMap {
         .iter()
         .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_bytes(value).unwrap()));
     let mut headers = HeaderMap::new();
-    parsed.for_each(|(name, value)| drop(headers.append(name, value)));
+    for (name, value) in parsed {
+        headers.append(name, value);
+    }
     headers
 }
 

@@ -8,7 +8,14 @@ use crate::{
 
 fn http(plaintext: bool, probes: &[&str]) -> HttpPort {
     let probes = probes.iter().map(ToString::to_string).collect();
-    HttpPort { plaintext, version: Version::Http1, probes, authorization: None, rate_limits: None }
+    HttpPort {
+        plaintext,
+        version: Version::Http1,
+        connect: false,
+        probes,
+        authorization: None,
+        rate_limits: None,
+    }
 }
 
 fn tls(is_mesh: bool) -> Protocol {
