@@ -29,6 +29,8 @@ pub struct Endpoint<'a> {
     pub address: SocketAddr,
     /// Its `Workload`, if it has one.
     pub workload: Option<&'a str>,
+    /// Zone that it is in.
+    pub zone: Option<&'a str>,
 }
 
 /// `EndpointSlice`s of a service: one for each endpoint, because all endpoints of a slice share their ports.
@@ -37,6 +39,9 @@ pub fn slices(service: &str, endpoints: &[Endpoint<'_>]) -> String {
         let mut place = json!({ "addresses": [endpoint.address.ip().to_string()] });
         if let Some(workload) = endpoint.workload {
             place["targetRef"] = json!({ "kind": "Workload", "name": workload });
+        }
+        if let Some(zone) = endpoint.zone {
+            place["zone"] = json!(zone);
         }
         let slice = json!({
             "apiVersion": DISCOVERY_API_VERSION,

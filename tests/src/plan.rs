@@ -35,6 +35,8 @@ pub struct Plan {
     pub drain: Duration,
     /// Whom the sidecars tell of requests.
     pub tracing: Option<Tracing>,
+    /// Zone of the caller.
+    pub zone: Option<&'static str>,
 }
 
 /// A service.
@@ -59,6 +61,8 @@ pub struct Instance {
     pub app: SocketAddr,
     /// How it is reached.
     pub way: Way,
+    /// Zone that it is in.
+    pub zone: Option<&'static str>,
 }
 
 /// How an application is reached.
@@ -84,6 +88,7 @@ impl Plan {
             certificate_lifetime: Duration::from_secs(3600),
             drain: Duration::from_secs(20),
             tracing: None,
+            zone: None,
         }
     }
 
@@ -108,8 +113,17 @@ impl Service {
 
     /// A service that speaks HTTP/1.1, each application of which is reached in the same way.
     pub fn reached(name: &'static str, apps: &[SocketAddr], way: Way) -> Self {
-        let instances = apps.iter().map(|app| Instance { app: *app, way }).collect();
+        let instances = apps.iter().map(|app| Instance { app: *app, way, zone: None }).collect();
         Self { name, app_protocol: None, instances, calls: Vec::new(), memory_limit: None }
+    }
+
+    /// The same, with each application in the zone that stands in its place.
+    #[must_use]
+    pub fn in_zones(mut self, zones: &[&'static str]) -> Self {
+        for (instance, zone) in self.instances.iter_mut().zip(zones) {
+            instance.zone = Some(zone);
+        }
+        self
     }
 
     /// The same, calling another service.
@@ -148,9 +162,9 @@ impl Layout {
             outbound.push(way_to(service.name, listen));
             layout.place(service, plan.tracing.as_ref());
         }
-        layout
-            .workloads
-            .insert(CALLER.to_owned(), workload(CALLER, Vec::new(), outbound, plan.tracing.clone()));
+        let caller = workload(CALLER, Vec::new(), outbound, plan.tracing.clone());
+        let zone = plan.zone.map(str::to_owned);
+        layout.workloads.insert(CALLER.to_owned(), WorkloadSpec { zone, ..caller });
         let workloads = layout.workloads.iter().map(|(name, spec)| manifest::workload(name, spec));
         layout.files.insert("workloads.yaml".to_owned(), workloads.collect());
         let others = plan.files.iter().map(|(name, text)| ((*name).to_owned(), text.clone()));
@@ -160,13 +174,13 @@ impl Layout {
 
     /// Writes down a service, and makes a workload for each sidecar of it.
     fn place(&mut self, service: &Service, tracing: Option<&Tracing>) {
-        let mut places: Vec<(SocketAddr, Option<String>)> = Vec::new();
+        let mut places: Vec<(SocketAddr, Option<String>, Option<&str>)> = Vec::new();
         for (index, instance) in service.instances.iter().enumerate() {
             let name = format!("{}-{index}", service.name);
             let listen = port::free();
             let (mtls, seen) = match instance.way {
                 Way::Direct => {
-                    places.push((instance.app, None));
+                    places.push((instance.app, None, instance.zone));
                     continue;
                 }
                 Way::Sidecar => (Mtls::Strict, listen),
@@ -180,7 +194,7 @@ impl Layout {
                 mtls,
                 app_protocol: service.app_protocol.map(str::to_owned),
             };
-            places.push((seen, Some(name.clone())));
+            places.push((seen, Some(name.clone()), instance.zone));
             let calls = service.calls.iter().map(|called| {
                 let listen = port::free();
                 self.exits.insert((name.clone(), *called), listen);
@@ -192,7 +206,11 @@ impl Layout {
         }
         let endpoints: Vec<Endpoint<'_>> = places
             .iter()
-            .map(|(address, workload)| Endpoint { address: *address, workload: workload.as_deref() })
+            .map(|(address, workload, zone)| Endpoint {
+                address: *address,
+                workload: workload.as_deref(),
+                zone: *zone,
+            })
             .collect();
         let text = manifest::service(service.name, service.app_protocol)
             + &manifest::slices(service.name, &endpoints);

@@ -11,6 +11,7 @@ mod routing;
 mod precedence;
 mod filters;
 mod mirrors;
+mod balancing;
 mod sessions;
 mod calls;
 mod upgrades;

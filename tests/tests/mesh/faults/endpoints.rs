@@ -53,7 +53,9 @@ impl Three {
             Backend::start("well", Version::Http1, reply).await,
         ];
         let mut service = Service::meshed("api", &[well[0].address(), well[1].address()]);
-        service.instances.insert(0, Instance { app: ill.address(), way: Way::SeenAt(ELSEWHERE.into()) });
+        service
+            .instances
+            .insert(0, Instance { app: ill.address(), way: Way::SeenAt(ELSEWHERE.into()), zone: None });
         let policies = manifest::policy("RetryPolicy", "api", retry)
             + &manifest::policy("CircuitBreakerPolicy", "api", breaker);
         let mesh = Mesh::start(WEFT, &Plan::of(vec![service]).with("policies.yaml", policies)).await;
