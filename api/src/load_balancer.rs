@@ -9,8 +9,8 @@ use crate::{
 
 /// A request is looked at for so many keys at most.
 pub const KEYS_MAX: usize = 8;
-/// A ring has so many points at most: each takes some bytes in every sidecar that calls the service.
-pub const RING_POINTS_MAX: u32 = 1024 * 1024;
+/// A ring has so many points at most: each takes 12 bytes in every sidecar that calls the service.
+pub const RING_POINTS_MAX: u32 = 256 * 1024;
 /// The name of a header, a cookie or a query parameter has so many bytes at most.
 pub const NAME_BYTES_MAX: usize = 256;
 /// The path of a cookie has so many bytes at most.
@@ -103,14 +103,14 @@ pub enum Source {
     IP,
 }
 
-/// The ring of endpoints. It has as many points as it takes for shares to be exact, within these bounds.
+/// The ring of endpoints. It has 512 points for each, within these bounds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct RingHash {
-    /// Points at least: the more, the more even. Default 1024. Range 1-1048576.
+    /// Points at least: the more, the more even. Default 1024. Range 1-262144.
     pub minimum_size: u32,
-    /// Points at most. Default 65536. Range 1-1048576, and not below `minimumSize`.
+    /// Points at most. Default 65536. Range 1-262144, and not below `minimumSize`.
     pub maximum_size: u32,
 }
 

@@ -10,8 +10,8 @@ use regex_lite::Regex;
 use serde_json::Value;
 
 use super::{
-    Duration, authorization_policy, circuit_breaker_policy, fault_injection_policy, list, properties,
-    rate_limit_policy, retry_policy,
+    Duration, authorization_policy, circuit_breaker_policy, fault_injection_policy, list,
+    load_balancer_policy, properties, rate_limit_policy, retry_policy,
 };
 
 /// What a table of the page says of a field.
@@ -132,7 +132,8 @@ fn the_page_on_policies_says_what_the_schemas_say() {
     let mut retry = retry_policy();
     let mut breaker = circuit_breaker_policy();
     let mut faults = fault_injection_policy();
-    for schema in [&mut retry, &mut breaker, &mut faults] {
+    let mut balancer = load_balancer_policy();
+    for schema in [&mut retry, &mut breaker, &mut faults, &mut balancer] {
         // These have sections of their own, without a table of fields.
         schema["properties"]
             .as_object_mut()
@@ -150,8 +151,11 @@ fn the_page_on_policies_says_what_the_schemas_say() {
     let mut others = rows(section(&page, "\n### limits\n", "\n### endpoint and target\n"));
     others.extend(rows(section(&page, "\n### fallback\n", "\n### mode\n")));
     assert_documented(&breaker, &others);
-    let section = section(&page, "\n## FaultInjectionPolicy\n", "\n## AuthorizationPolicy\n");
-    assert_documented(&faults, &rows(section));
+    let of_faults = section(&page, "\n## FaultInjectionPolicy\n", "\n## LoadBalancerPolicy\n");
+    assert_documented(&faults, &rows(of_faults));
+    let of_balancers = section(&page, "\n## LoadBalancerPolicy\n", "\n## AuthorizationPolicy\n");
+    assert_documented(&balancer, &rows(of_balancers));
+    assert_spoken_of(&balancer, "\n## LoadBalancerPolicy\n", "\n## AuthorizationPolicy\n");
 }
 
 /// Names of all fields below, through lists too.
