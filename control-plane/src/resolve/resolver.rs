@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    PodView, Resolved, ServiceView, WorkloadView,
+    Attachment, PodView, Resolved, ServiceView, WorkloadView,
     backing::Backing,
     changes::follow,
     pods::{self, Facts, Pods},
@@ -29,6 +29,8 @@ pub struct Resolver {
     pods: Pods,
     /// Beside those of the rules.
     findings: Findings,
+    /// By which of its `parentRefs` a route has a port, by service.
+    attached: BTreeMap<ObjectName, BTreeSet<Attachment>>,
     resolved: Resolved,
 }
 
@@ -95,7 +97,6 @@ impl Resolver {
         let mut touched = self.follow(store);
         if touched.rules {
             self.rules = Rules::of(&self.store);
-            self.resolved.attached = self.rules.attached.clone();
         }
         for pod in &touched.pods {
             self.learn_of_pod(pod);
@@ -212,15 +213,33 @@ impl Resolver {
         if touched.rules {
             names.extend(self.resolved.services.keys().chain(self.rules.services.keys()).cloned());
         }
-        let mut changed = BTreeMap::new();
+        let (mut changed, mut attached) = (BTreeMap::new(), false);
         for name in names {
             let held = self.resolved.services.get(&name).filter(|_| !touched.services.contains(&name));
             let after = self.rules.services.get(&name).map(|rules| {
                 rules.view(held.map_or_else(|| self.backing(&name), |held| held.backing.clone()))
             });
+            attached |= self.attach(&name, after.as_ref());
             replace(&mut self.resolved.services, name, after, &mut changed);
         }
+        if attached {
+            self.resolved.attached = Arc::new(self.attached.values().flatten().cloned().collect());
+        }
         changed
+    }
+
+    /// Notes by which of its parents a route has a port of a service, and which have none for what is spoken there. Says
+    /// whether it is others than before.
+    fn attach(&mut self, service: &ObjectName, view: Option<&ServiceView>) -> bool {
+        let rules = self.rules.services.get(service);
+        let (attached, found) = rules.zip(view).map(|(rules, view)| rules.attached(view)).unwrap_or_default();
+        self.findings.note(ObjectKind::Service, service, found);
+        let before = self.attached.remove(service).unwrap_or_default();
+        let is_new = before != attached;
+        if !attached.is_empty() {
+            self.attached.insert(service.clone(), attached);
+        }
+        is_new
     }
 
     fn backing(&self, service: &ObjectName) -> Arc<Backing> {

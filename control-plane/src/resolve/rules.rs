@@ -21,10 +21,11 @@ use super::{
     annotations::{Annotations, Defaults},
     attach::{Attached, Policies},
     backing::Backing,
+    flaw::Flaw,
     references,
     routes::{AttachedRoutes, Routes},
 };
-use crate::store::{Finding, ObjectKind, ObjectName, Store};
+use crate::store::{Finding, ObjectKind, ObjectName, Reason, Store};
 
 /// The rules of all services.
 #[derive(Debug, Default)]
@@ -32,8 +33,6 @@ pub(super) struct Rules {
     pub(super) services: BTreeMap<ObjectName, ServiceRules>,
     /// Of each namespace that is known.
     pub(super) defaults: BTreeMap<String, Defaults>,
-    /// By which of its `parentRefs` a route has a port.
-    pub(super) attached: Arc<BTreeSet<Attachment>>,
     /// What is wrong with all of this.
     pub(super) findings: Vec<Finding>,
 }
@@ -55,6 +54,8 @@ struct PortRules {
     consumers: BTreeMap<String, Routes>,
     policies: Policies,
     load_balancer: Option<Arc<Object<Policy<LoadBalancer>>>>,
+    /// By which of its `parentRefs` a route has it.
+    attached: BTreeSet<Attachment>,
 }
 
 impl Rules {
@@ -67,7 +68,6 @@ impl Rules {
             (namespace.metadata.name.clone(), Defaults::of(&namespace.metadata, &mut findings))
         });
         let defaults: BTreeMap<_, _> = defaults.collect();
-        let mut attached = BTreeSet::new();
         let services = store.services.iter().map(|(name, service)| {
             let annotations = Annotations::of(ObjectKind::Service, &service.metadata);
             let opaque = annotations.ports(names::ANNOTATION_OPAQUE_PORTS, &mut findings);
@@ -75,6 +75,7 @@ impl Rules {
             let namespaces = routes.namespaces(name);
             let ports = service.spec.ports.iter().filter(|port| port.protocol == Transport::Tcp);
             let ports = ports.map(|port| {
+                let mut attached = BTreeSet::new();
                 let mut routes_of = |namespace: &str| {
                     routes.to_port(namespace, service, port, &policies, &mut findings, &mut attached)
                 };
@@ -86,6 +87,7 @@ impl Rules {
                     port: port.clone(),
                     policies: policies.to_port(name, port),
                     load_balancer: policies.balancing(name, port),
+                    attached,
                 }
             });
             let rules = ServiceRules {
@@ -97,7 +99,7 @@ impl Rules {
             (name.clone(), rules)
         });
         let services = services.collect();
-        Self { services, defaults, attached: Arc::new(attached), findings }
+        Self { services, defaults, findings }
     }
 }
 
@@ -118,6 +120,38 @@ impl ServiceRules {
             ports: ports.collect(),
             backing,
         }
+    }
+
+    /// By which of its `parentRefs` a route has a port of the service, as `view` has it; and what is wrong with those by
+    /// which a route of requests has only ports where nobody looks for any.
+    pub(super) fn attached(&self, view: &ServiceView) -> (BTreeSet<Attachment>, Vec<Finding>) {
+        let (mut attached, mut unheard) = (BTreeSet::new(), BTreeMap::new());
+        for (rules, PortView { protocol, port, .. }) in self.ports.iter().zip(&view.ports) {
+            for attachment in &rules.attached {
+                let of_requests = matches!(attachment.0.kind, ObjectKind::HttpRoute | ObjectKind::GrpcRoute);
+                if of_requests && !protocol.may_be_http() {
+                    unheard.entry(attachment).or_insert(port.port);
+                } else {
+                    attached.insert(attachment.clone());
+                }
+            }
+        }
+        let unheard = unheard.into_iter().filter(|(attachment, _)| !attached.contains(attachment));
+        let findings = unheard.map(|((route, index), port)| {
+            let flaw = Flaw {
+                field: "",
+                reason: Reason::Unheeded,
+                message: format!(
+                    "names port {port} of Service {}, where bytes are not looked at, so no request is found",
+                    ObjectName::of(&self.service.metadata),
+                ),
+                hint: "give the port `appProtocol: http`, or call it opaque no more; bytes go by a TCPRoute"
+                    .to_owned(),
+            };
+            flaw.at(route, &format!("spec.parentRefs[{index}]"))
+        });
+        let findings = findings.collect();
+        (attached, findings)
     }
 
     /// What is spoken on a port. An annotation that calls it opaque, of the service, the namespace or a pod behind it, wins

@@ -46,6 +46,8 @@ pub enum Acceptance {
     NoMatchingParent,
     /// It says something that cannot be, or that is not carried.
     UnsupportedValue,
+    /// It routes requests, and where it is attached nobody looks for any.
+    UnsupportedProtocol,
     /// Another route has the port.
     Conflicted,
 }
@@ -112,6 +114,7 @@ impl Acceptance {
             Self::Accepted => "Accepted",
             Self::NoMatchingParent => "NoMatchingParent",
             Self::UnsupportedValue => "UnsupportedValue",
+            Self::UnsupportedProtocol => "UnsupportedProtocol",
             Self::Conflicted => "Conflicted",
         }
     }

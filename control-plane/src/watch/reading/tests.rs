@@ -145,6 +145,13 @@ fn every_kind_of_mistake_names_line_field_and_reason() {
             "spec.targetRefs[0].name",
             Reason::DanglingReference,
         ),
+        (
+            route("parentRefs: [{group: '', kind: Service, name: api}]")
+                .replace("{port: 80}", "{port: 80, appProtocol: tcp}"),
+            10,
+            "spec.parentRefs[0]",
+            Reason::Unheeded,
+        ),
         (breaker_of_route("endpoint: {}"), 17, "spec.endpoint", Reason::Unheeded),
         (
             breaker_of_route("limits:\n    maxRequests: 1\n    maxPending: 1024"),

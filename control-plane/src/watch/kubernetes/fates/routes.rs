@@ -40,6 +40,7 @@ fn acceptance(index: usize, findings: &[&Finding], is_attached: bool) -> (Accept
         _ if is_attached => return (Acceptance::Accepted, in_force(&remarks)),
         Some(Reason::DanglingReference) => Acceptance::NoMatchingParent,
         Some(Reason::NotSupported) => Acceptance::UnsupportedValue,
+        Some(Reason::Unheeded) => Acceptance::UnsupportedProtocol,
         _ => Acceptance::Conflicted,
     };
     (acceptance, remarks.join("; "))

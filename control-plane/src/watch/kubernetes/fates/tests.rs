@@ -101,6 +101,35 @@ fn each_parent_is_told_whether_the_route_has_a_port_there() {
 }
 
 #[test]
+fn a_route_of_requests_has_no_port_where_bytes_are_not_looked_at() {
+    let ports = json!([{ "name": "http", "port": 80 }, { "name": "sql", "port": 5432 },
+        { "name": "own", "port": 81, "appProtocol": "example.com/own" }]);
+    let parents = [
+        parent("db", &json!({})),
+        parent("db", &json!({ "port": 80 })),
+        parent("db", &json!({ "port": 5432 })),
+        parent("db", &json!({ "port": 81 })),
+    ];
+    let mut mirror = mirror(vec![
+        item(ObjectKind::Service, "db", &json!({ "clusterIP": "", "ports": ports })),
+        route(HTTP, "web", &parents, &to_api()),
+        service("api"),
+    ]);
+    let fine = ("Accepted", "ResolvedRefs");
+    let unheard = ("UnsupportedProtocol", "ResolvedRefs");
+    assert_eq!(said(&mirror, "web"), [fine, fine, unheard, unheard]);
+    assert_eq!(
+        report(&mirror, "web").fates[2].accepted.message,
+        "spec.parentRefs[2] names port 5432 of Service shop/db, where bytes are not looked at, so no request is \
+         found (give the port `appProtocol: http`, or call it opaque no more; bytes go by a TCPRoute)"
+    );
+    let spoken = json!([{ "name": "sql", "port": 5432, "appProtocol": "http" }]);
+    let service = item(ObjectKind::Service, "db", &json!({ "clusterIP": "", "ports": spoken }));
+    mirror.apply(ObjectKind::Service, Change::Applied(service));
+    assert_eq!(said(&mirror, "web")[2], fine);
+}
+
+#[test]
 fn parents_that_are_no_services_are_for_others_to_speak_of() {
     let gateway = json!({ "name": "edge" });
     let spoken = route(HTTP, "web", &[gateway.clone(), parent("api", &json!({ "port": 81 }))], &to_api());
