@@ -9,10 +9,10 @@ use weft_tests::{
     noise::Noise,
     patience::within,
     pods::{Cluster, Family},
-    words::{answer, application, head, talk, until_heard, websocket},
+    words::{answer, application, echo, echo_of, head, talk, until_heard, websocket},
 };
 
-use crate::{HTTP1, HTTP2, cluster, service};
+use crate::{EGRESS, HTTP1, HTTP2, cluster, service};
 
 /// A connection of the client to a port of `strict`.
 fn connect(cluster: &Cluster, family: Family, port: u16) -> TcpStream {
@@ -148,4 +148,37 @@ async fn root_a_websocket_echoes_every_byte() {
         let heard = heard.unwrap_or_else(|error| panic!("{family:?}: {error}"));
         assert!(heard == said, "{family:?}: {} bytes came back", heard.len());
     }
+}
+
+#[tokio::test]
+async fn root_a_tunnel_goes_to_who_opens_it_and_to_nobody_else() {
+    let Some(cluster) = cluster("root_a_tunnel_goes_to_who_opens_it_and_to_nobody_else").await else {
+        return;
+    };
+    let _egress = application(cluster.listen("strict", EGRESS), |mut stream| async move {
+        let asked = head(&mut stream).await?;
+        assert!(asked.starts_with("CONNECT db.example:5432 HTTP/1.1\r\n"), "{asked}");
+        stream.write_all(b"HTTP/1.1 200 Connection Established\r\n\r\n").await?;
+        echo(stream).await
+    });
+    let web = Backend::at(cluster.listen("strict", HTTP1), "web", Version::Http1, Reply::Status(200));
+    let asked = "CONNECT db.example:5432 HTTP/1.1\r\nhost: db.example:5432\r\n\r\n";
+    let said = Noise::seeded(3128).bytes(1_000_000);
+    for family in Family::ALL {
+        let mut stream = connect(&cluster, family, EGRESS);
+        let talk = async {
+            stream.write_all(asked.as_bytes()).await?;
+            let yes = head(&mut stream).await?;
+            assert!(yes.starts_with("HTTP/1.1 200 "), "{yes}");
+            echo_of(&mut stream, &said).await
+        };
+        let heard = within("the talk ends", talk).await.unwrap_or_else(|error| panic!("{family:?}: {error}"));
+        assert!(heard == said, "{family:?}: {} bytes came back", heard.len());
+        let heard = answer(connect(&cluster, family, HTTP1), asked).await;
+        assert!(
+            heard.starts_with("HTTP/1.1 405 ") && heard.contains("x-weft-fault: method_refused"),
+            "{heard}"
+        );
+    }
+    assert_eq!(web.count(), 0);
 }

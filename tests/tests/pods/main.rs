@@ -27,6 +27,7 @@ use std::{
 };
 
 use serde_json::json;
+use weft_api::names;
 use weft_tests::{
     client::{Connection, Version},
     config,
@@ -46,6 +47,8 @@ const REDIS: u16 = 6379;
 const GRPC: u16 = 9090;
 /// The application's own TLS, told from its first bytes.
 const HTTPS: u16 = 8443;
+/// Somebody opens tunnels here, by `appProtocol`.
+const EGRESS: u16 = 3128;
 /// Nobody says anything of this port.
 const UNSAID: u16 = 7777;
 
@@ -66,8 +69,15 @@ async fn cluster(test: &str) -> Option<Cluster> {
         PodPlan::meshed("open"),
         PodPlan::bare("bare"),
     ];
-    let ports =
-        [(HTTP1, ""), (HTTP2, "kubernetes.io/h2c"), (MYSQL, ""), (REDIS, ""), (GRPC, "grpc"), (HTTPS, "")];
+    let ports = [
+        (HTTP1, ""),
+        (HTTP2, "kubernetes.io/h2c"),
+        (MYSQL, ""),
+        (REDIS, ""),
+        (GRPC, "grpc"),
+        (HTTPS, ""),
+        (EGRESS, names::PROTOCOL_CONNECT),
+    ];
     let services =
         ["strict", "open", "bare"].map(|name| ServicePlan { name, pods: vec![name], ports: ports.to_vec() });
     Some(Cluster::start(WEFT, pods, services.to_vec()).await)
