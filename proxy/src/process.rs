@@ -34,7 +34,7 @@ use crate::{
     setback::Setbacks,
     snapshot::Snapshots,
     subscribe::{self, Subscription},
-    telemetry::{Telemetry, connections, injections, log::AccessLog, refusals, requests},
+    telemetry::{Telemetry, connections, deeds, log::AccessLog, requests},
     trace::{self, Sampler, Tracer},
     upstream,
     worker::{Shared, Worker},
@@ -183,8 +183,7 @@ fn expose(registry: &Registry, shared: &Arc<Shared>) -> prometheus::Result<()> {
     registry.register(Box::new(requests::Exposed(Arc::clone(&shared.telemetry.server))))?;
     registry.register(Box::new(requests::Exposed(Arc::clone(&shared.telemetry.client))))?;
     registry.register(Box::new(connections::Exposed::new(Arc::clone(&shared.telemetry.connections))))?;
-    registry.register(Box::new(refusals::Exposed::new(Arc::clone(&shared.telemetry.refusals))))?;
-    registry.register(Box::new(injections::Exposed::new(Arc::clone(&shared.telemetry.injections))))?;
+    registry.register(Box::new(deeds::Exposed::new(Arc::clone(&shared.telemetry.deeds))))?;
     registry.register(Box::new(expose::Exposed {
         snapshots: Arc::clone(&shared.snapshots),
         credentials: Arc::clone(&shared.credentials),

@@ -1,9 +1,8 @@
 //! What a request leaves behind: one observation in a histogram and, if asked for, one line in the access log and one
 //! span of a trace. Recorded once, by the spines.
 
-// What policies injected and kept out, counted.
-pub mod injections;
-pub mod refusals;
+// What policies did, counted.
+pub mod deeds;
 // Opaque connections, counted.
 pub mod connections;
 // The requests, counted.
@@ -14,8 +13,7 @@ pub mod log;
 use std::sync::Arc;
 
 use connections::Connections;
-use injections::Injections;
-use refusals::Refusals;
+use deeds::Deeds;
 use requests::Family;
 
 use crate::trace::Tracer;
@@ -47,10 +45,8 @@ pub struct Telemetry {
     pub client: Arc<Family>,
     /// Connections whose bytes were not looked at, both ways.
     pub connections: Arc<Connections>,
-    /// What policies kept out.
-    pub refusals: Arc<Refusals>,
-    /// What policies injected.
-    pub injections: Arc<Injections>,
+    /// What policies did.
+    pub deeds: Arc<Deeds>,
     /// The access log.
     pub log: log::AccessLog,
     /// Spans of traces, where somebody wants them.
@@ -76,8 +72,7 @@ impl Telemetry {
             server: Arc::new(server),
             client: Arc::new(client),
             connections: Arc::default(),
-            refusals: Arc::default(),
-            injections: Arc::default(),
+            deeds: Arc::default(),
             log,
             tracer: None,
         }

@@ -13,7 +13,7 @@ use crate::{
     fault::Fault,
     rate_limit::{self, RateLimits},
     snapshot::Port,
-    telemetry::refusals::{Effect, Kind},
+    telemetry::deeds::{Deed, Effect},
     worker::Worker,
 };
 
@@ -80,7 +80,7 @@ fn limit(
     asked: Asked<'_>,
     exchange: &mut Exchange,
 ) -> Result<(), Fault> {
-    let count = |policy, effect| worker.shared.telemetry.refusals.count(Kind::RateLimit, policy, effect);
+    let count = |policy, effect| worker.shared.telemetry.deeds.count(policy, Deed::Limited(effect));
     match limits.take(&worker.shared.rate_buckets, entrant, asked, exchange.started()) {
         rate_limit::Verdict::Taken => Ok(()),
         rate_limit::Verdict::Audited(limit) => {
@@ -134,7 +134,7 @@ pub(super) fn deny(worker: &Worker, refusal: &Refusal, connection: &mut Connecti
 }
 
 fn count(worker: &Worker, refusal: &Refusal, effect: Effect) {
-    worker.shared.telemetry.refusals.count(Kind::Authorization, &refusal.policy, effect);
+    worker.shared.telemetry.deeds.count(&refusal.policy, Deed::Denied(effect));
 }
 
 /// `uri` with another path, and the query that it had.

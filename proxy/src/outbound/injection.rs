@@ -15,7 +15,7 @@ use crate::{
     exchange::Exchange,
     fault::{Fault, is_grpc},
     fault_injection::{Answer, Drawn, FaultInjection},
-    telemetry::injections::Deed,
+    telemetry::deeds::{Deed, Injection},
     worker::Worker,
 };
 
@@ -33,7 +33,7 @@ pub(super) async fn inject(
         hold(worker, faults, delay, deadline, exchange).await?;
     }
     let Some(answer) = abort else { return Ok(None) };
-    worker.shared.telemetry.injections.count(&faults.policy, Deed::Abort);
+    worker.shared.telemetry.deeds.count(&faults.policy, Deed::Injected(Injection::Abort));
     exchange.fault = Some(Fault::Injected);
     exchange.words = Some(Arc::clone(&faults.words_of_abort));
     let response = match answer {
@@ -55,12 +55,12 @@ async fn hold(
     deadline: Option<Instant>,
     exchange: &mut Exchange,
 ) -> Result<(), Fault> {
-    let injections = &worker.shared.telemetry.injections;
+    let count = |injection| worker.shared.telemetry.deeds.count(&faults.policy, Deed::Injected(injection));
     let Ok(_place) = worker.shared.held.try_acquire() else {
-        injections.count(&faults.policy, Deed::Skipped);
+        count(Injection::Skipped);
         return Ok(());
     };
-    injections.count(&faults.policy, Deed::Delay);
+    count(Injection::Delay);
     exchange.injected = Some(Arc::clone(&faults.words_of_delay));
     let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
     match left.filter(|left| *left <= delay) {

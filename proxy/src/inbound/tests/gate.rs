@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     authorize::{Authorization, Condition, Filter, List, Refusal, Text},
-    telemetry::refusals::{Effect, Kind},
+    telemetry::deeds::{Deed, Effect},
 };
 
 /// An opaque port that takes plaintext too, and lets in what fulfils `condition`.
@@ -20,7 +20,7 @@ fn identity(id: &str) -> Condition {
 }
 
 fn denied(sidecar: &Sidecar) -> u64 {
-    sidecar.worker.shared.telemetry.refusals.counted(Kind::Authorization, "shop/database", Effect::Enforced)
+    sidecar.worker.shared.telemetry.deeds.counted("shop/database", Deed::Denied(Effect::Enforced))
 }
 
 #[tokio::test]

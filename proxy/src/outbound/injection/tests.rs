@@ -33,8 +33,8 @@ fn exchange(worker: &Rc<Worker>, request: &Parts) -> Exchange {
     Exchange::begin(worker, Direction::Outbound, request)
 }
 
-fn counted(worker: &Worker, deed: Deed) -> u64 {
-    worker.shared.telemetry.injections.counted(POLICY, deed)
+fn counted(worker: &Worker, injection: Injection) -> u64 {
+    worker.shared.telemetry.deeds.counted(POLICY, Deed::Injected(injection))
 }
 
 /// What became of a request, and how long that took on a clock that stands still otherwise.
@@ -58,7 +58,7 @@ async fn a_request_is_held_for_as_long_as_the_policy_says_and_goes_on() {
         assert!(matches!(result, Ok(None)) && exchange.fault.is_none());
         assert_eq!(took.as_millis(), 2000);
         assert_eq!(exchange.injected.as_deref(), Some("held for 2s by FaultInjectionPolicy shop/storm"));
-        assert_eq!((counted(&worker, Deed::Delay), worker.shared.held.in_flight()), (1, 0));
+        assert_eq!((counted(&worker, Injection::Delay), worker.shared.held.in_flight()), (1, 0));
     };
     LocalSet::new().run_until(test).await;
 }
@@ -99,14 +99,14 @@ async fn so_many_are_held_and_no_more_and_who_leaves_makes_room() {
         assert_eq!(worker.shared.held.in_flight(), HELD_MAX);
         let (result, took, exchange) = injected(&worker, &delay, None, &request).await;
         assert!(matches!(result, Ok(None)) && took.is_zero() && exchange.injected.is_none());
-        assert_eq!(counted(&worker, Deed::Skipped), 1);
+        assert_eq!(counted(&worker, Injection::Skipped), 1);
         held.pop();
         assert_eq!(worker.shared.held.in_flight(), HELD_MAX - 1);
         let (_, took, _) = injected(&worker, &delay, None, &request).await;
         assert_eq!(took.as_secs(), 300);
         drop(held);
         assert_eq!(worker.shared.held.in_flight(), 0);
-        assert_eq!(counted(&worker, Deed::Delay), u64::from(HELD_MAX) + 1);
+        assert_eq!(counted(&worker, Injection::Delay), u64::from(HELD_MAX) + 1);
     };
     LocalSet::new().run_until(test).await;
 }
@@ -130,7 +130,7 @@ async fn an_answer_is_marked_and_of_the_protocol_of_who_asks() {
             let words = "FaultInjectionPolicy shop/storm answers in place of the service";
             assert_eq!(exchange.words.as_deref(), Some(words));
         }
-        assert_eq!(counted(&worker, Deed::Abort), 2);
+        assert_eq!(counted(&worker, Injection::Abort), 2);
     };
     LocalSet::new().run_until(test).await;
 }
