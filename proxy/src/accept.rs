@@ -329,8 +329,9 @@ async fn respond(
         Side::Inbound(entrant) => {
             let mut response = inbound::respond(&worker, entrant, request, interim).await;
             let is_scarce = worker.shared.overload.pressure() != Pressure::None;
-            if is_scarce && version == Version::Http1 && response.status() != StatusCode::SWITCHING_PROTOCOLS
-            {
+            let leaves_http = response.status() == StatusCode::SWITCHING_PROTOCOLS
+                || asks_for_tunnel && response.status().is_success();
+            if is_scarce && version == Version::Http1 && !leaves_http {
                 response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             }
             response

@@ -87,8 +87,7 @@ impl Interim {
                     told.tell(head.status(), head.headers());
                 }
             });
-        } else if request.method() != Method::HEAD {
-            // No response to HEAD may have a body that it could be folded into.
+        } else if may_fold(request.method()) {
             request.headers_mut().insert(names::HEADER_INTERIM, HeaderValue::from_static(""));
         }
     }
@@ -138,6 +137,11 @@ impl Interim {
     fn heads(&self) -> MutexGuard<'_, Heads> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether a response to this method may have a body that others could be folded into.
+pub(super) fn may_fold(method: &Method) -> bool {
+    !matches!(*method, Method::HEAD | Method::CONNECT)
 }
 
 /// One head, as HTTP/1.1 has it.

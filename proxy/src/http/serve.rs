@@ -15,7 +15,7 @@ use weft_api::{bootstrap::MeshHttp, names};
 
 use super::{
     gathered::gathered,
-    interim::{Folded, Interim},
+    interim::{Folded, Interim, may_fold},
     rest,
 };
 use crate::fault::Fault;
@@ -94,7 +94,9 @@ where
         Version::Http1 => rest::serve(io, ends, respond).await,
         Version::Http2 => {
             let service = service_fn(move |mut request: Request<Incoming>| {
-                let folds = folds && request.headers_mut().remove(names::HEADER_INTERIM).is_some();
+                let folds = folds
+                    && request.headers_mut().remove(names::HEADER_INTERIM).is_some()
+                    && may_fold(request.method());
                 let interim = folds.then(Interim::default);
                 // In a box, since a response may begin before this has ended.
                 let response = Box::pin(respond(request, interim.clone()));

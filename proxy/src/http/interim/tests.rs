@@ -207,7 +207,9 @@ async fn a_response_that_breaks_off_is_no_response() {
 
 #[test]
 fn a_response_without_a_body_has_no_room() {
-    let mut request = Request::head("/").body(()).unwrap();
-    Interim::default().listen(&mut request, true);
-    assert!(request.headers().is_empty());
+    for (method, asks) in [(Method::HEAD, false), (Method::CONNECT, false), (Method::GET, true)] {
+        let mut request = Request::builder().method(&method).body(()).unwrap();
+        Interim::default().listen(&mut request, true);
+        assert_eq!(request.headers().contains_key(names::HEADER_INTERIM), asks, "{method}");
+    }
 }
