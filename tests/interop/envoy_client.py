@@ -3,6 +3,7 @@
 envoy_client.py HOW PROGRAM...: HOW is `token` or `certificate`, PROGRAM starts a control plane.
 """
 
+import http.client
 import http.server
 import json
 import pathlib
@@ -10,9 +11,10 @@ import subprocess
 import sys
 import threading
 import urllib.error
+import urllib.parse
 import urllib.request
 
-from plane import Plane, free_port, route, service, until
+from plane import Plane, balancer, free_port, homes, route, service, until
 
 HOW, PROGRAM = sys.argv[1], sys.argv[2:]
 ENVOY = pathlib.Path(sys.executable).parent / "envoy"
@@ -27,6 +29,8 @@ def application(name):
 
     class Handler(http.server.BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        # Headers and body together: apart, the second waits for an acknowledgement of the first, for 40 ms.
+        wbufsize = -1
 
         def do_GET(self):
             self.send_response(200)
@@ -170,6 +174,43 @@ def filters(plane, url):
     assert headers["access-control-allow-origin"] is None, headers
 
 
+def affinity(plane, url, ports):
+    """Requests go by their hash, and the hash always to the same endpoint."""
+
+    connection = http.client.HTTPConnection(urllib.parse.urlsplit(url).netloc, timeout=10)
+
+    def body(headers):
+        connection.request("GET", "/", headers=headers)
+        return connection.getresponse().read().decode()
+
+    home = lambda: homes(lambda user: body({"x-user": user}))
+    for algorithm in ("RingHash", "Maglev"):
+        plane.write("echo.yaml", service("echo", [ports[name] for name in "abc"]))
+        plane.write("balancer.yaml", [balancer("echo", algorithm="LeastRequest")])
+        until("load decides", lambda: not home())
+        keys = [{"header": "x-user"}, {"cookie": {"name": "cart", "ttl": "1h", "path": "/"}}]
+        plane.write("balancer.yaml", [balancer("echo", algorithm=algorithm, hashOn=keys)])
+        by_all = lambda: (now := home()) and set(now.values()) == {"a", "b", "c"} and now
+        settled = until(f"{algorithm} decides", by_all)
+
+        # Without the header there is a cookie, which leads to the same endpoint again.
+        _, headers = ask(url)
+        cookie = headers["set-cookie"]
+        assert cookie.startswith("cart=") and "Path=/" in cookie and "Max-Age=3600" in cookie, cookie
+        assert len({body({"cookie": cookie.partition(";")[0]}) for _ in range(REQUESTS)}) == 1
+        # What is known of the user counts before it.
+        assert {user: body({"x-user": user, "cookie": cookie}) for user in settled} == settled
+
+        plane.write("echo.yaml", service("echo", [ports["a"], ports["b"]]))
+        until("the endpoint that was removed is gone", lambda: (now := home()) and "c" not in now.values())
+        plane.write("echo.yaml", service("echo", [ports[name] for name in "abc"]))
+        until("all is as it was before", lambda: home() == settled)
+    plane.write("balancer.yaml", [])
+    until("nothing is said of it any more", lambda: not home())
+    plane.write("echo.yaml", service("echo", [ports["b"]]))
+    until("one endpoint is left", lambda: set((home() or {}).values()) == {"b"})
+
+
 def story(plane, port, admin, ports):
     url = f"http://127.0.0.1:{port}/"
     answered_by = lambda expected: lambda: {get(url) for _ in range(REQUESTS)} == expected
@@ -195,6 +236,7 @@ def story(plane, port, admin, ports):
     filters(plane, url)
     plane.write("route.yaml", [route("echo", "echo")])
     until("the routes have no filters", lambda: ask(url + "old")[0] == 200)
+    affinity(plane, url, ports)
 
     clusters = lambda: {line.partition("::")[0] for line in get(f"http://127.0.0.1:{admin}/clusters").splitlines()}
     assert clusters() == {"weft", "default/echo:80", "default/other:80"}, clusters()

@@ -8,7 +8,7 @@ import os
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
-from plane import Plane, free_port, route, service, until
+from plane import Plane, balancer, free_port, homes, route, service, until
 
 HOW, PROGRAM = sys.argv[1], sys.argv[2:]
 # gRFC A97: in grpcio 1.85 still behind a switch.
@@ -42,6 +42,30 @@ def bootstrap(plane):
     return json.dumps({"xds_servers": [server], "node": {"id": "interop"}})
 
 
+def affinity(plane, call, names, ports):
+    """Calls go by their hash, and the hash always to the same endpoint."""
+    of = lambda user: call(b"", wait_for_ready=True, timeout=30, metadata=[("x-user", user)]).decode()
+    home = lambda: homes(of)
+    by_all = lambda: (now := home()) and set(now.values()) == {"a", "b", "c"} and now
+    plane.write("echo.yaml", service("echo", [ports[name] for name in "abc"], "grpc"))
+    # Of Maglev gRPC knows nothing, and takes the ring that stands behind it.
+    for algorithm in ("RingHash", "Maglev"):
+        plane.write("balancer.yaml", [balancer("echo", algorithm=algorithm, hashOn=[{"header": "x-user"}])])
+        settled = until(f"{algorithm} decides", by_all)
+        plane.write("echo.yaml", service("echo", [ports["a"], ports["b"]], "grpc"))
+        until("the endpoint that was removed is gone", lambda: (now := home()) and "c" not in now.values())
+        plane.write("echo.yaml", service("echo", [ports[name] for name in "abc"], "grpc"))
+        until("all is as it was before", lambda: home() == settled)
+        plane.write("balancer.yaml", [])
+        until("turns decide", lambda: not home())
+    plane.write("echo.yaml", service("echo", [ports["a"], ports["b"]], "grpc"))
+    plane.write("balancer.yaml", [balancer("echo", algorithm="RoundRobin", slowStart={"window": "30s"})])
+    until("turns are taken again", lambda: abs((shares := names()).count("a") - shares.count("b")) <= 4)
+    plane.write("balancer.yaml", [balancer("echo", algorithm="Random")])
+    until("they are so of what is not known", lambda: abs((shares := names()).count("a") - shares.count("b")) <= 4)
+    plane.write("balancer.yaml", [])
+
+
 def main(plane):
     os.environ["GRPC_XDS_BOOTSTRAP_CONFIG"] = bootstrap(plane)
     # Reads the bootstrap.
@@ -61,6 +85,7 @@ def main(plane):
         # Turns are taken.
         shares = names()
         assert abs(shares.count("a") - shares.count("b")) <= 4, shares
+        affinity(plane, call, names, ports)
         plane.write("echo.yaml", service("echo", [ports["b"]], "grpc"))
         until("the endpoint that was removed is gone", answered_by({"b"}))
         plane.write("route.yaml", [route("echo", "other")])
