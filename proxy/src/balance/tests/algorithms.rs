@@ -179,6 +179,32 @@ fn a_new_endpoint_comes_to_its_share_by_and_by() {
 }
 
 #[test]
+fn a_pick_allocates_nothing() {
+    let noticed = allocation_counter::measure(|| drop(std::hint::black_box(Box::new(1_u64))));
+    assert_eq!(noticed.count_total, 1);
+    let now = Instant::now();
+    let zones = Some(Zones { min_healthy_percent: 70 });
+    for algorithm in ALGORITHMS {
+        // Half of the own zone is not ready: some requests go elsewhere.
+        let located = Located {
+            near: list(settings(), &[1, 2, 3], 1_000, now),
+            near_unready: 3,
+            others: list(settings(), &[1; 5], 2_000, now),
+        };
+        let balancing = Balancing { algorithm, zones, ..Balancing::default() };
+        let endpoints = Endpoints::new(located, &balancing, &mut Choices::default());
+        let mut random = SmallRng::seed_from_u64(1);
+        let allocated = allocation_counter::measure(|| {
+            for _ in 0..10_000 {
+                let hash = Some(random.random());
+                drop(endpoints.pick(now, &mut random, hash, &[]).unwrap());
+            }
+        });
+        assert_eq!(allocated.count_total, 0, "{algorithm:?}");
+    }
+}
+
+#[test]
 fn where_all_are_new_nobody_is_refused() {
     let now = Instant::now();
     for algorithm in ALGORITHMS {
