@@ -3,7 +3,7 @@
 //!
 //! So a connection that rests is taken from hyper, and given back with its next bytes. That it rests is known, not guessed:
 //! hyper asks its timer for a deadline whenever it begins to wait for a head, and drops it when the head is there; and
-//! all bytes pass through [`Noted`].
+//! all bytes pass through [`Noted`]. So what comes before a response, which hyper cannot send, is written there too.
 
 use std::{
     collections::VecDeque,

@@ -11,7 +11,7 @@ use weft_tests::{
     client::{Connection, Version, request},
     liar::{Liar, Lie, TRUTH},
     mesh::Mesh,
-    patience::within,
+    patience::{until, within},
     plan::{Plan, Service},
     words::{answer, application, head, until_heard},
 };
@@ -128,6 +128,30 @@ async fn of_a_flood_eight_are_heard_and_the_response_is_502() {
             assert_eq!(told, 8, "{hints} hints over {link:?}: {heard}");
             assert!(last.starts_with(&format!("HTTP/1.1 {status} ")), "{hints} hints over {link:?}: {last}");
             assert_eq!(last.contains("x-weft-fault: upstream_malformed\r\n"), status == "502", "{last}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_caller_that_leaves_between_a_hint_and_the_response_cancels_it() {
+    for link in LINKS {
+        let gate = Gate::closed();
+        let (app, _tasks) = hints(HINTS, &gate);
+        let mesh = mesh_of(app, link).await;
+        let mut stream = TcpStream::connect(mesh.entrance("hints")).await.expect("the sidecar listens");
+        let asking = async {
+            stream.write_all(ASKED.as_bytes()).await?;
+            head(&mut stream).await
+        };
+        assert_eq!(within("a hint", asking).await.expect("there is one"), HINTS);
+        drop(stream);
+        for (sidecar, side) in [("web-proxy", "client"), ("hints-0-proxy", "server")] {
+            let name = format!("http_{side}_request_duration_seconds_count");
+            let labels = [("status", "499"), ("fault", "client_cancelled")];
+            until(&format!("{sidecar} tells of it over {link:?}"), async || {
+                (mesh.metrics(sidecar).await.count(&name, &labels) == 1).then_some(())
+            })
+            .await;
         }
     }
 }

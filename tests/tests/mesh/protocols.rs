@@ -2,12 +2,16 @@
 
 use bytes::Bytes;
 use http::{Method, StatusCode};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
 use weft_api::bootstrap::MeshHttp;
 use weft_tests::{
-    backend::{Backend, Reply},
+    backend::{Backend, Gate, Reply},
     client::{Connection, Version, request, with_header},
     mesh::Mesh,
-    patience::within,
+    patience::{until, within},
     plan::{Plan, Service},
 };
 
@@ -85,4 +89,27 @@ async fn grpc_keeps_its_trailers() {
     );
     let [seen] = app.seen().try_into().expect("the application got one call");
     assert_eq!((seen.header("te"), seen.header("content-type")), ("trailers", "application/grpc"));
+}
+
+/// As by Envoy: most who close have gone, and nothing tells the others apart.
+#[tokio::test]
+async fn who_shuts_its_writing_side_behind_a_request_is_taken_for_gone() {
+    let app = Backend::start("app", Version::Http1, Reply::Held(Gate::closed())).await;
+    let mesh = Mesh::start(WEFT, &Plan::of(vec![Service::meshed("app", &[app.address()])])).await;
+    let asking = async {
+        let mut stream = TcpStream::connect(mesh.entrance("app")).await?;
+        stream.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await?;
+        until("the application is asked", async || (app.count() == 1).then_some(())).await;
+        stream.shutdown().await?;
+        stream.read_to_end(&mut Vec::new()).await
+    };
+    assert_eq!(within("the connection ends", asking).await.expect("it ends in order"), 0);
+    for (sidecar, side) in [("web-proxy", "client"), ("app-0-proxy", "server")] {
+        let name = format!("http_{side}_request_duration_seconds_count");
+        let labels = [("status", "499"), ("fault", "client_cancelled")];
+        until(&format!("{sidecar} tells of it"), async || {
+            (mesh.metrics(sidecar).await.count(&name, &labels) == 1).then_some(())
+        })
+        .await;
+    }
 }
