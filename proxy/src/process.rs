@@ -10,7 +10,10 @@ use std::{
 
 use rand::Rng;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use tokio::{net::TcpListener, task::LocalSet};
+use tokio::{
+    net::TcpListener,
+    runtime::{Builder, LocalOptions},
+};
 use weft_api::{bootstrap::Bootstrap, fault_injection::HELD_MAX};
 use weft_identity::{SpiffeId, tls::Credentials};
 use weft_runtime::{
@@ -63,8 +66,8 @@ type Sockets = Vec<(std::net::TcpListener, Leads)>;
 /// Runs the proxy whose bootstrap is at `source`, until it is told to end and has drained.
 pub fn run(source: &Source) -> Result<(), ProcessError> {
     let config = Config::read(source)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    LocalSet::new().block_on(&runtime, proxy(config))
+    let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
+    runtime.block_on(proxy(config))
 }
 
 /// As many descriptors as the system grants: what most systems begin with is few for connections.

@@ -62,7 +62,7 @@ impl Tasks {
     /// As [`Tasks::spawn`] for a future that stays on its thread.
     ///
     /// # Panics
-    /// Outside a [`LocalSet`](tokio::task::LocalSet).
+    /// Outside a [`LocalRuntime`](tokio::runtime::LocalRuntime) or a [`LocalSet`](tokio::task::LocalSet).
     pub fn spawn_local(&self, name: &'static str, future: impl Future<Output = ()> + 'static) {
         self.start(name, future, |task| tokio::task::spawn_local(task).abort_handle());
     }

@@ -11,9 +11,8 @@ use std::{
 
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::{
-    runtime::{Builder, Runtime},
+    runtime::{Builder, LocalOptions, LocalRuntime},
     sync::mpsc,
-    task::LocalSet,
 };
 
 use crate::tasks::panic_text;
@@ -49,7 +48,7 @@ pub struct WorkerPanicked {
 
 impl Workers {
     /// Starts `count` threads (at least one) named `name-0`, `name-1` and so on. Each calls `run` and drives what it
-    /// returns on a runtime of its own, inside a [`LocalSet`], so that nothing there needs to be `Send`.
+    /// returns on a [local runtime](LocalRuntime) of its own, so that nothing there needs to be `Send`.
     ///
     /// # Errors
     /// When a runtime or a thread cannot be had; then no worker runs.
@@ -60,16 +59,23 @@ impl Workers {
     {
         let count = count.max(1);
         let run = Arc::new(run);
-        // Opened when every thread is there, with whether all of them are.
+        // Opened when every thread is there with its runtime, with whether all of them are.
         let gate = Arc::new(OnceLock::new());
+        let (made, runtimes) = std::sync::mpsc::channel();
         let (ended, ends) = mpsc::channel(count);
         let threads: io::Result<Vec<_>> = (0..count)
             .map(|index| {
-                let runtime = runtime()?;
-                let (run, gate, ended) = (run.clone(), gate.clone(), ended.clone());
+                let (run, gate, made, ended) = (run.clone(), gate.clone(), made.clone(), ended.clone());
                 let name = format!("{name}-{index}");
                 thread::Builder::new().name(name.clone()).spawn(move || {
-                    if *gate.wait() {
+                    // A local runtime cannot leave the thread that it was made on.
+                    let (runtime, outcome) = match runtime() {
+                        Ok(runtime) => (Some(runtime), Ok(())),
+                        Err(error) => (None, Err(error)),
+                    };
+                    // Nobody listens once another thread or runtime could not be had.
+                    let _ = made.send(outcome);
+                    if let (true, Some(runtime)) = (*gate.wait(), runtime) {
                         let end = drive(&name, &runtime, || run(Worker { index, count }));
                         // Nobody listens once another worker's panic was reported.
                         let _ = ended.try_send(end);
@@ -77,8 +83,12 @@ impl Workers {
                 })
             })
             .collect();
-        gate.get_or_init(|| threads.is_ok());
-        Ok(Self { threads: threads?, ends })
+        let started = threads.and_then(|threads| {
+            runtimes.iter().take(count).collect::<io::Result<()>>()?;
+            Ok(threads)
+        });
+        gate.get_or_init(|| started.is_ok());
+        Ok(Self { threads: started?, ends })
     }
 
     /// Blocks until every worker has ended, or until the first one panics: then the others still run, and the caller
@@ -106,17 +116,20 @@ impl Workers {
     }
 }
 
-fn runtime() -> io::Result<Runtime> {
-    Builder::new_current_thread().enable_all().max_blocking_threads(BLOCKING_THREADS_MAX).build()
+fn runtime() -> io::Result<LocalRuntime> {
+    Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(BLOCKING_THREADS_MAX)
+        .build_local(LocalOptions::default())
 }
 
 fn drive<Fut: Future<Output = ()>>(
     worker: &str,
-    runtime: &Runtime,
+    runtime: &LocalRuntime,
     run: impl FnOnce() -> Fut,
 ) -> Result<(), WorkerPanicked> {
     // Unwind safe: after a panic nothing of the worker is used again.
-    catch_unwind(AssertUnwindSafe(|| LocalSet::new().block_on(runtime, async { run().await })))
+    catch_unwind(AssertUnwindSafe(|| runtime.block_on(async { run().await })))
         .map_err(|panic| WorkerPanicked { worker: worker.to_owned(), panic: panic_text(&*panic).to_owned() })
 }
 

@@ -11,7 +11,7 @@ use crate::{shutdown::Shutdown, tasks::Tasks};
 const LOOPBACK: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
 #[test]
-fn every_worker_has_a_thread_and_a_local_set_of_its_own() {
+fn every_worker_has_a_thread_and_a_local_runtime_of_its_own() {
     let seen = Arc::new(Mutex::new(Vec::new()));
     let sink = seen.clone();
     let workers = Workers::start(3, "test", move |worker| {
