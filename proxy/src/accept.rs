@@ -229,6 +229,7 @@ impl Acceptor {
             }
         };
         tokio::select! {
+            biased;
             () = self.ends.draining() => {}
             () = relief => {}
         }

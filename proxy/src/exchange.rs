@@ -36,7 +36,6 @@ pub struct Exchange {
     worker: Rc<Worker>,
     direction: Direction,
     started: Instant,
-    time: SystemTime,
     method: Method,
     uri: Uri,
     host: Option<HeaderValue>,
@@ -88,13 +87,13 @@ pub struct Held {
 }
 
 impl Exchange {
-    /// A request that has just come in.
-    pub fn begin(worker: &Rc<Worker>, direction: Direction, request: &Parts) -> Self {
-        Self {
+    /// A request that has just come in. In a box, since it is handed from the spine to the body of the response, and through
+    /// all of hyper.
+    pub fn begin(worker: &Rc<Worker>, direction: Direction, request: &Parts) -> Box<Self> {
+        Box::new(Self {
             worker: Rc::clone(worker),
             direction,
             started: Instant::now(),
-            time: SystemTime::now(),
             method: request.method.clone(),
             uri: request.uri.clone(),
             host: request.headers.get(HOST).cloned(),
@@ -119,7 +118,7 @@ impl Exchange {
             body_bytes: 0,
             held: None,
             over: false,
-        }
+        })
     }
 
     /// Which way it goes.
@@ -221,7 +220,7 @@ impl Exchange {
             .filter(|_| self.tls)
             .map(|identity| identity.id().to_string());
         log.tell(&Entry {
-            time: self.time,
+            time: self.time(),
             direction: self.direction.label(),
             method: self.method.as_str(),
             path: self.uri.path(),
@@ -244,6 +243,12 @@ impl Exchange {
         });
     }
 
+    /// When it came in, by the clock: read only where somebody is told.
+    fn time(&self) -> SystemTime {
+        let now = SystemTime::now();
+        now.checked_sub(self.started.elapsed()).unwrap_or(now)
+    }
+
     /// The authority that the caller named.
     fn authority(&self) -> Cow<'_, str> {
         match (self.uri.authority(), &self.host) {
@@ -263,7 +268,7 @@ impl Exchange {
                 Direction::Inbound => trace::Kind::Server,
                 Direction::Outbound => trace::Kind::Client,
             },
-            start: self.time,
+            start: self.time(),
             took: self.started.elapsed(),
             method: self.method.clone(),
             path: trace::cut(self.uri.path()),

@@ -89,7 +89,7 @@ pub async fn respond(
 fn deliver(
     worker: &Rc<Worker>,
     edits: &HeaderEdits,
-    mut exchange: Exchange,
+    mut exchange: Box<Exchange>,
     upgrade: Option<Upgrade>,
     answer: Result<Answer<'_>, Refusal>,
 ) -> Response<Watched<Exchange>> {
@@ -158,7 +158,7 @@ impl Refusal {
     }
 }
 
-fn refuse(mut exchange: Exchange, Refusal { fault, status }: Refusal) -> Response<Watched<Exchange>> {
+fn refuse(mut exchange: Box<Exchange>, Refusal { fault, status }: Refusal) -> Response<Watched<Exchange>> {
     exchange.fault = Some(fault);
     let mut response = fault.response().map(|text| Bytes::from_static(text.as_bytes()));
     *response.status_mut() = status;
@@ -172,7 +172,7 @@ fn mark(headers: &mut HeaderMap, exchange: &Exchange) {
     }
 }
 
-fn local(mut exchange: Exchange, mut response: Response<Bytes>) -> Response<Watched<Exchange>> {
+fn local(mut exchange: Box<Exchange>, mut response: Response<Bytes>) -> Response<Watched<Exchange>> {
     mark(response.headers_mut(), &exchange);
     exchange.hear(response.headers());
     exchange.respond(response.status(), None);

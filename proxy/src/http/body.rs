@@ -39,17 +39,17 @@ enum Source {
 /// A response body that tells its watch how it goes.
 pub struct Watched<W: Watch> {
     source: Source,
-    watch: Option<W>,
+    watch: Option<Box<W>>,
 }
 
 impl<W: Watch> Watched<W> {
     /// A body made here; empty = none.
-    pub fn local(body: Bytes, watch: W) -> Self {
+    pub fn local(body: Bytes, watch: Box<W>) -> Self {
         Self { source: Source::Local(Some(body).filter(|body| !body.is_empty())), watch: Some(watch) }
     }
 
     /// A body that comes from an upstream.
-    pub fn upstream(body: Incoming, watch: W) -> Self {
+    pub fn upstream(body: Incoming, watch: Box<W>) -> Self {
         Self { source: Source::Upstream(body), watch: Some(watch) }
     }
 

@@ -4,7 +4,7 @@ use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Uri,
     header::{self, COOKIE, HOST},
     request::Parts,
-    uri::{Authority, Scheme},
+    uri::{Authority, PathAndQuery, Scheme},
 };
 use weft_api::names;
 
@@ -23,13 +23,16 @@ const HOP_BY_HOP: [HeaderName; 7] = [
 ];
 
 /// Fields that the mesh itself vouches for: from anybody else they are lies.
-const OURS: [&str; 5] = [
-    names::HEADER_CLIENT_CERT,
-    names::HEADER_ATTEMPT,
-    names::HEADER_FAULT,
-    names::HEADER_FALLBACK,
-    names::HEADER_INTERIM,
+const OURS: [HeaderName; 5] = [
+    CLIENT_CERT,
+    ATTEMPT,
+    FAULT,
+    HeaderName::from_static(names::HEADER_FALLBACK),
+    HeaderName::from_static(names::HEADER_INTERIM),
 ];
+const CLIENT_CERT: HeaderName = HeaderName::from_static(names::HEADER_CLIENT_CERT);
+const ATTEMPT: HeaderName = HeaderName::from_static(names::HEADER_ATTEMPT);
+const FAULT: HeaderName = HeaderName::from_static(names::HEADER_FAULT);
 
 /// Fields that decide what a message is; nobody may declare them hop-by-hop to make them vanish.
 const ESSENTIAL: [HeaderName; 3] = [HOST, header::CONTENT_LENGTH, header::AUTHORIZATION];
@@ -66,7 +69,7 @@ pub fn strip_hop_by_hop(headers: &mut HeaderMap) -> Result<(), Fault> {
 
 /// Removes what only the mesh may say.
 pub fn strip_ours(headers: &mut HeaderMap) {
-    for name in OURS {
+    for name in &OURS {
         headers.remove(name);
     }
 }
@@ -101,31 +104,31 @@ pub fn prepare(request: &mut Parts, next: Version) -> Result<(), Fault> {
     strip_hop_by_hop(&mut request.headers)?;
     let authority = authority(request)?;
     let tunnel = (request.method == Method::CONNECT).then(|| Uri::from(authority.clone()));
-    let path = request.uri.path_and_query().cloned();
-    let mut uri = Uri::builder();
+    let mut uri = std::mem::take(&mut request.uri).into_parts();
+    if uri.path_and_query.is_none() {
+        let path = if request.method == Method::OPTIONS { "*" } else { "/" };
+        uri.path_and_query = Some(PathAndQuery::from_static(path));
+    }
     match next {
         Version::Http1 => {
-            request
-                .headers
-                .insert(HOST, HeaderValue::from_str(authority.as_str()).map_err(|_| Fault::BadRequest)?);
+            if request.headers.get(HOST).is_none_or(|host| host != authority.as_str()) {
+                let host = HeaderValue::from_str(authority.as_str()).map_err(|_| Fault::BadRequest)?;
+                request.headers.insert(HOST, host);
+            }
             join_cookies(&mut request.headers);
+            (uri.scheme, uri.authority) = (None, None);
             request.version = http::Version::HTTP_11;
         }
         Version::Http2 => {
             request.headers.remove(HOST);
-            uri = uri.scheme(Scheme::HTTP).authority(authority);
+            (uri.scheme, uri.authority) = (Some(Scheme::HTTP), Some(authority));
             request.version = http::Version::HTTP_2;
         }
     }
-    if let Some(tunnel) = tunnel {
-        request.uri = tunnel;
-        return Ok(());
-    }
-    let path = path.map_or_else(
-        || if request.method == Method::OPTIONS { "*" } else { "/" }.to_owned(),
-        |path| path.to_string(),
-    );
-    request.uri = uri.path_and_query(path).build().map_err(|_| Fault::BadRequest)?;
+    request.uri = match tunnel {
+        Some(tunnel) => tunnel,
+        None => Uri::from_parts(uri).map_err(|_| Fault::BadRequest)?,
+    };
     Ok(())
 }
 
@@ -198,28 +201,24 @@ fn plain(authority: Authority) -> Result<Authority, Fault> {
 pub fn set_client_cert(headers: &mut HeaderMap, local: &str, peer: &str) {
     // SPIFFE ids hold letters, digits and `:/.-_` only, so this is a valid header value without quoting.
     if let Ok(value) = HeaderValue::from_str(&format!("By={local};URI={peer}")) {
-        headers.insert(names::HEADER_CLIENT_CERT, value);
+        headers.insert(CLIENT_CERT, value);
     }
 }
 
 /// Says how often the request was tried: to the next hop, of a retry; to the hop before, of what failed for good.
 pub fn set_attempt(headers: &mut HeaderMap, attempt: u32) {
-    headers.insert(names::HEADER_ATTEMPT, HeaderValue::from(attempt));
+    headers.insert(ATTEMPT, HeaderValue::from(attempt));
 }
 
 /// How often the request was tried, as [`set_attempt`] has said it; 0 = nobody said.
 pub fn attempt(headers: &HeaderMap) -> u32 {
-    headers
-        .get(names::HEADER_ATTEMPT)
-        .and_then(|value| value.to_str().ok())
-        .and_then(|text| text.parse().ok())
-        .unwrap_or(0)
+    headers.get(ATTEMPT).and_then(|value| value.to_str().ok()).and_then(|text| text.parse().ok()).unwrap_or(0)
 }
 
 /// Whether another sidecar answered in place of its application, which has not seen the request.
 pub fn says_unprocessed(response: &HeaderMap) -> bool {
     let unprocessed = [Fault::ConnectFailed, Fault::UpstreamRefused].map(Fault::flag);
-    response.get(names::HEADER_FAULT).is_some_and(|flag| unprocessed.iter().any(|it| flag == it))
+    response.get(FAULT).is_some_and(|flag| unprocessed.iter().any(|it| flag == it))
 }
 
 #[cfg(test)]

@@ -259,8 +259,7 @@ async fn second_answer(method: &str, stops: bool) -> String {
     let request = format!("{method} / HTTP/1.1\r\nhost: api\r\ncontent-length: 0\r\n\r\n");
     caller.write_all(request.as_bytes()).await.unwrap();
     assert!(head(&mut caller).await.starts_with("HTTP/1.1 200"));
-    // Three tasks go on: two of the worker, and the connection to the application, once it is kept.
-    while sidecar.worker.tasks.live() > 3 {
+    while !sidecar.worker.pools.has_idle() {
         tokio::task::yield_now().await;
     }
     caller.write_all(request.as_bytes()).await.unwrap();

@@ -66,7 +66,7 @@ enum Held {
     /// Nothing: the connection is shared.
     Nothing,
     /// An HTTP/1.1 connection that is busy with the response. Dropped, it is closed.
-    Connection(Rc<Pool>, Single, Tasks),
+    Connection(Rc<Pool>, Single),
     /// The place of a connection that is not of the pool.
     Place { _permit: Permit },
 }
@@ -164,7 +164,7 @@ impl Pools {
                 if has_two_lengths(response.headers()) {
                     return Err(SendError::TwoLengths.into());
                 }
-                Ok((response, Lease(Held::Connection(Rc::clone(pool), connection, self.tasks.clone()))))
+                Ok((response, Lease(Held::Connection(Rc::clone(pool), connection))))
             }
         }
     }
@@ -182,6 +182,13 @@ impl Pools {
                 Ok(())
             }
         }
+    }
+
+    /// Whether a connection is kept that could take a request now.
+    #[cfg(test)]
+    pub fn has_idle(&self) -> bool {
+        let pools = self.pools.borrow();
+        pools.values().any(|pool| pool.idle.borrow().iter().any(|idle| idle.connection.sender.is_ready()))
     }
 
     fn pool(&self, peer: &Arc<Peer>) -> Rc<Pool> {
@@ -221,21 +228,26 @@ impl Pools {
 }
 
 impl Pool {
-    /// The connection that was used last: the fewest are kept warm, and the rest ends by age.
+    /// The connection that was used last: the fewest are kept warm, and the rest ends by age. Of one whose last byte has
+    /// just been handed out, its own task may have yet to see that it is free: it stays for the next request.
     fn take_idle(&self, now: Instant) -> Option<Single> {
         let mut idle = self.idle.borrow_mut();
-        while let Some(candidate) = idle.pop() {
-            if self.may_use(&candidate, now) && candidate.connection.sender.is_ready() {
-                return Some(candidate.connection);
+        for place in (0..idle.len()).rev() {
+            if !self.may_use(&idle[place], now) {
+                idle.remove(place);
+            } else if idle[place].connection.sender.is_ready() {
+                return Some(idle.remove(place).connection);
             }
         }
         None
     }
 
     fn may_use(&self, idle: &Idle, now: Instant) -> bool {
-        now.saturating_duration_since(idle.since) < IDLE
-            && idle.connection.generation == self.peer.generation()
-            && !idle.connection.sender.is_closed()
+        let Idle { connection: Single { sender, generation }, since } = idle;
+        let patience = if sender.is_ready() { IDLE } else { READY_TIMEOUT };
+        now.saturating_duration_since(*since) < patience
+            && *generation == self.peer.generation()
+            && !sender.is_closed()
     }
 
     fn give_back(&self, connection: Single, now: Instant) {
@@ -249,16 +261,8 @@ impl Pool {
 impl Lease {
     /// Gives the connection back after the last byte of its response.
     pub fn finish(self) {
-        let Held::Connection(pool, mut connection, tasks) = self.0 else { return };
-        if connection.sender.is_ready() {
+        if let Held::Connection(pool, connection) = self.0 {
             pool.give_back(connection, Instant::now());
-            return;
         }
-        // The last byte has been handed out, but the connection's own task has yet to see that it is free.
-        tasks.spawn_local("connection becoming idle", async move {
-            if let Ok(Ok(())) = tokio::time::timeout(READY_TIMEOUT, connection.sender.ready()).await {
-                pool.give_back(connection, Instant::now());
-            }
-        });
     }
 }

@@ -89,7 +89,7 @@ fn options_of_a_server_stay_what_they_are() {
 #[test]
 fn only_the_mesh_says_who_calls() {
     let mut headers = HeaderMap::new();
-    for name in OURS {
+    for name in &OURS {
         headers.append(name, HeaderValue::from_static("forged"));
         headers.append(name, HeaderValue::from_static("twice"));
     }

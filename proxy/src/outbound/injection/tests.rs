@@ -29,7 +29,7 @@ fn request(header: Option<(&'static str, &'static str)>) -> Parts {
     parts
 }
 
-fn exchange(worker: &Rc<Worker>, request: &Parts) -> Exchange {
+fn exchange(worker: &Rc<Worker>, request: &Parts) -> Box<Exchange> {
     Exchange::begin(worker, Direction::Outbound, request)
 }
 
@@ -43,7 +43,7 @@ async fn injected(
     faults: &FaultInjection,
     timeout: Option<Duration>,
     request: &Parts,
-) -> (Result<Option<Response<Bytes>>, Fault>, Duration, Exchange) {
+) -> (Result<Option<Response<Bytes>>, Fault>, Duration, Box<Exchange>) {
     let mut exchange = exchange(worker, request);
     let begin = Clock::now();
     let result = inject(worker, faults, timeout, &mut exchange, request).await;
