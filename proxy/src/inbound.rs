@@ -271,8 +271,7 @@ async fn forward(
 /// What the mesh says of a response, no application says; but one that failed because of what it called, and was
 /// retried there, is not to be retried here. An application that passes the mark on is believed: it harms only itself.
 fn speak(worker: &Worker, response: &mut http::response::Parts, started: Instant) {
-    let attempt = headers::attempt(&response.headers);
-    headers::strip_ours(&mut response.headers);
+    let attempt = headers::strip_ours(&mut response.headers);
     if response.status.is_server_error() && (attempt > 0 || worker.shared.setbacks.any_since(started)) {
         headers::set_attempt(&mut response.headers, attempt.max(1));
     }
@@ -289,8 +288,7 @@ async fn configuration(worker: &Worker, port: u16) -> Result<Arc<Port>, Fault> {
 
 /// Removes what only the mesh may say, and says it: who calls. Another sidecar's count of attempts stays.
 fn introduce(worker: &Worker, caller: &Caller, request: &mut Parts) {
-    let attempt = headers::attempt(&request.headers);
-    headers::strip_ours(&mut request.headers);
+    let attempt = headers::strip_ours(&mut request.headers);
     let Some(peer) = &caller.entrant.identity else { return };
     if attempt > 0 {
         headers::set_attempt(&mut request.headers, attempt);

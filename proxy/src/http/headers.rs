@@ -39,6 +39,10 @@ const ESSENTIAL: [HeaderName; 3] = [HOST, header::CONTENT_LENGTH, header::AUTHOR
 
 /// Removes what ends with the connection, and what `connection` names besides.
 pub fn strip_hop_by_hop(headers: &mut HeaderMap) -> Result<(), Fault> {
+    // To walk over all names once is much cheaper than to look for each of these.
+    if !headers.keys().any(|name| HOP_BY_HOP.contains(name) || name == header::TE) {
+        return Ok(());
+    }
     if headers.contains_key(header::CONNECTION) {
         let nominated: Vec<HeaderName> = headers
             .get_all(header::CONNECTION)
@@ -67,11 +71,16 @@ pub fn strip_hop_by_hop(headers: &mut HeaderMap) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Removes what only the mesh may say.
-pub fn strip_ours(headers: &mut HeaderMap) {
+/// Removes what only the mesh may say. What it said of [attempts](attempt) is returned.
+pub fn strip_ours(headers: &mut HeaderMap) -> u32 {
+    if !headers.keys().any(|name| OURS.contains(name)) {
+        return 0;
+    }
+    let attempt = attempt(headers);
     for name in &OURS {
         headers.remove(name);
     }
+    attempt
 }
 
 /// Removes from the trailers of a request what they may not say: they come after everything has been decided.

@@ -95,8 +95,7 @@ impl<'a, 'r> Tries<'a, 'r> {
         body: Source,
         upgrade: Option<&'a Upgrade>,
     ) -> Self {
-        let earlier = headers::attempt(&request.headers);
-        headers::strip_ours(&mut request.headers);
+        let earlier = headers::strip_ours(&mut request.headers);
         let deadline = deadline::of(&request.headers, exchange.started(), forward.timeout);
         let sessions = forward.sessions.as_ref();
         let session = sessions.and_then(|sessions| sessions.shown(&request.headers, SystemTime::now()));
