@@ -253,3 +253,6 @@ fn start(shared: Arc<Shared>, sockets: Vec<Sockets>, seed: u64, grace: Duration)
         }
     })
 }
+
+#[cfg(test)]
+mod tests;
