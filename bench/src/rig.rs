@@ -21,8 +21,9 @@ pub const CALM_RATE: u32 = 1000;
 pub const IDLE_CONNECTIONS: usize = 1000;
 /// What comes before a measurement, and is not counted.
 const WARM_UP: Duration = Duration::from_millis(300);
-/// Before memory is looked at, so that it has come to rest.
-const REST: Duration = Duration::from_secs(2);
+/// Before memory is looked at, so that it has come to rest: a sidecar takes a connection from hyper after two seconds, and
+/// gives its memory back some seconds later.
+const REST: Duration = Duration::from_secs(7);
 
 /// One round of one subject.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -16,7 +16,7 @@ use rand::Rng;
 use tokio::sync::watch;
 
 use crate::telemetry::Direction;
-pub use memory::{Measured, Meter};
+pub use memory::{Measured, Meter, give_back};
 
 /// From so much of the limit on, in percent, some of what comes in is refused, until less than the other is taken: what
 /// hovers around a bound would otherwise change everything with each measurement.
@@ -181,7 +181,7 @@ pub async fn watch(meter: Meter, overload: Arc<Overload>) {
             Err(_) => {}
         }
         if overload.pressure() != Pressure::None {
-            memory::give_back();
+            give_back();
         }
         tokio::time::sleep(TICK).await;
     }

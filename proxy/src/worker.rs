@@ -16,7 +16,7 @@ use crate::{
     app::Apps,
     breaker::{Gauge, Limits},
     demand::Demands,
-    overload::Overload,
+    overload::{Overload, give_back},
     rate_limit::Buckets,
     setback::Setbacks,
     snapshot::Snapshots,
@@ -31,6 +31,9 @@ const TICK: Duration = Duration::from_millis(50);
 const LAG: Duration = Duration::from_millis(100);
 /// Timeouts count for so long after that as the proxy's own.
 const STARVED: Duration = Duration::from_secs(1);
+/// How often a worker has the allocator give back what has become free on its thread: connections that rest need little of
+/// what they had, and a worker that serves nobody takes nothing new.
+const GIVE_BACK: Duration = Duration::from_secs(2);
 
 /// What all workers share.
 pub struct Shared {
@@ -96,6 +99,12 @@ impl Worker {
             copies: Rc::default(),
             random: RefCell::new(SmallRng::seed_from_u64(seed)),
             starved_at: Cell::new(None),
+        });
+        worker.tasks.spawn_local("memory", async {
+            loop {
+                tokio::time::sleep(GIVE_BACK).await;
+                give_back();
+            }
         });
         let watched = Rc::downgrade(&worker);
         worker.tasks.spawn_local("lag", async move {

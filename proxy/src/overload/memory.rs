@@ -113,7 +113,7 @@ impl Meter {
 
 /// Has the allocator give back what has been free for a second. It does so by itself when something large is freed, which
 /// may take long where nothing new is taken.
-pub(super) fn give_back() {
+pub fn give_back() {
     drop(std::hint::black_box(Vec::<u8>::with_capacity(LARGE)));
 }
 
