@@ -1,9 +1,9 @@
 //! The bytes that an HTTP/2 connection sends, gathered: many requests share it, and h2 hands over each answer by itself,
 //! which would be a TLS record and a system call for each. So they wait until whatever else can run has run, and go at
-//! once. Where nothing else can run, that is at once too.
+//! once. Where no other request is under way, nobody is waited for.
 
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     future::Future,
     io::{self, IoSlice},
     pin::Pin,
@@ -23,6 +23,21 @@ const KEPT_BYTES_MAX: usize = 2 * ENOUGH_BYTES;
 /// How often others may go first: those who have something to say, and the connection that takes it from them.
 const TURNS: u8 = 2;
 
+/// The requests that are under way on one connection.
+#[derive(Clone, Debug, Default)]
+pub struct Company(Rc<Count>);
+
+/// One of them, until it is dropped.
+#[derive(Debug)]
+pub struct Member(Rc<Count>);
+
+#[derive(Debug, Default)]
+struct Count {
+    now: Cell<u32>,
+    /// At once, since something was sent: an answer is sent when its request counts no more.
+    most: Cell<u32>,
+}
+
 /// A connection whose bytes a [`Flush`] sends.
 pub struct Gathered<S>(Rc<RefCell<Shared<S>>>);
 
@@ -30,6 +45,7 @@ pub struct Gathered<S>(Rc<RefCell<Shared<S>>>);
 #[must_use = "nothing is sent unless it is polled"]
 pub struct Flush<S> {
     shared: Rc<RefCell<Shared<S>>>,
+    company: Company,
     /// How often others went first, since there is something to send.
     turns: u8,
 }
@@ -49,8 +65,34 @@ struct Shared<S> {
     writer: Option<Waker>,
 }
 
-/// `io`, whose bytes are gathered, and what sends them.
-pub fn gathered<S>(io: S) -> (Gathered<S>, Flush<S>) {
+impl Company {
+    /// One more request is under way.
+    pub fn join(&self) -> Member {
+        let Count { now, most } = &*self.0;
+        now.set(now.get() + 1);
+        most.set(most.get().max(now.get()));
+        Member(Rc::clone(&self.0))
+    }
+
+    /// Whether what is to be sent may not be all that there is to come.
+    fn has_others(&self) -> bool {
+        self.0.most.get() > 1
+    }
+
+    fn sent(&self) {
+        self.0.most.set(self.0.now.get());
+    }
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        // It was added once, and this takes it away once.
+        self.0.now.set(self.0.now.get() - 1);
+    }
+}
+
+/// `io`, whose bytes are gathered where those of several requests of the `company` may come, and what sends them.
+pub fn gathered<S>(io: S, company: Company) -> (Gathered<S>, Flush<S>) {
     let shared = Rc::new(RefCell::new(Shared {
         io,
         waiting: BytesMut::new(),
@@ -60,7 +102,7 @@ pub fn gathered<S>(io: S) -> (Gathered<S>, Flush<S>) {
         flush: None,
         writer: None,
     }));
-    (Gathered(Rc::clone(&shared)), Flush { shared, turns: 0 })
+    (Gathered(Rc::clone(&shared)), Flush { shared, company, turns: 0 })
 }
 
 impl<S: AsyncWrite + Unpin> Shared<S> {
@@ -123,7 +165,8 @@ impl<S: AsyncWrite + Unpin> Future for Flush<S> {
         if shared.over {
             return Poll::Ready(());
         }
-        if !shared.waiting.is_empty() && this.turns < TURNS && shared.waiting.len() < ENOUGH_BYTES {
+        let may_grow = this.company.has_others() && shared.waiting.len() < ENOUGH_BYTES;
+        if !shared.waiting.is_empty() && this.turns < TURNS && may_grow {
             this.turns += 1;
             cx.waker().wake_by_ref();
             return Poll::Pending;
@@ -134,7 +177,10 @@ impl<S: AsyncWrite + Unpin> Future for Flush<S> {
                 shared.wake_writer();
                 return Poll::Ready(());
             }
-            Poll::Ready(Ok(())) => this.turns = 0,
+            Poll::Ready(Ok(())) => {
+                this.turns = 0;
+                this.company.sent();
+            }
             Poll::Pending => {}
         }
         shared.flush = Some(cx.waker().clone());

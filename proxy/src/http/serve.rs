@@ -14,7 +14,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use weft_api::{bootstrap::MeshHttp, names};
 
 use super::{
-    gathered::gathered,
+    gathered::{Company, gathered},
     interim::{Folded, Interim, may_fold},
     rest,
 };
@@ -93,7 +93,10 @@ where
     match version {
         Version::Http1 => rest::serve(io, ends, respond).await,
         Version::Http2 => {
+            let company = Company::default();
+            let (io, flush) = gathered(io, company.clone());
             let service = service_fn(move |mut request: Request<Incoming>| {
+                let member = company.join();
                 let folds = folds
                     && request.headers_mut().remove(names::HEADER_INTERIM).is_some()
                     && may_fold(request.method());
@@ -101,13 +104,14 @@ where
                 // In a box, since a response may begin before this has ended.
                 let response = Box::pin(respond(request, interim.clone()));
                 async move {
-                    Ok::<_, Infallible>(match interim {
+                    let response = match interim {
                         None => response.await.map(Folded::Plain),
                         Some(interim) => interim.fold(response).await,
-                    })
+                    };
+                    drop(member);
+                    Ok::<_, Infallible>(response)
                 }
             });
-            let (io, flush) = gathered(io);
             LocalExecutor.execute(flush);
             // In a box, or else an HTTP/1.1 connection that rests would hold as much.
             let mut connection = Box::pin(

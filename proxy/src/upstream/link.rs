@@ -28,7 +28,11 @@ use super::{
 };
 use crate::{
     breaker::limits::{Limits, Permit},
-    http::{gathered::gathered, replay::RequestBody, serve::LocalExecutor},
+    http::{
+        gathered::{Company, gathered},
+        replay::RequestBody,
+        serve::LocalExecutor,
+    },
 };
 
 /// A silent HTTP/2 peer is asked for a sign of life after this time, and is gone when there is none within the other.
@@ -62,6 +66,8 @@ pub(super) struct Link {
     sender: SendRequest<RequestBody>,
     /// Whether its peer has ever said anything.
     heard: Rc<Cell<bool>>,
+    /// Who else uses it.
+    company: Company,
 }
 
 impl Slot {
@@ -98,7 +104,9 @@ impl Slot {
 impl Link {
     /// Sends `request` and waits for response headers.
     pub(super) async fn send(&mut self, request: Request<RequestBody>) -> Result<Response<Incoming>, Failed> {
+        let member = self.company.join();
         let response = self.sender.try_send_request(request).await;
+        drop(member);
         response.map_err(|failed| match Failed::from(failed) {
             Failed { error: error @ (SendError::Reset(_) | SendError::Stale), unsent }
                 if !self.heard.get() =>
@@ -134,7 +142,8 @@ async fn connect(
 
 async fn start(io: Io, tasks: &Tasks, permit: Permit) -> Result<Link, ConnectError> {
     let heard = Rc::new(Cell::new(false));
-    let (io, flush) = gathered(Heard::new(io, Rc::clone(&heard)));
+    let company = Company::default();
+    let (io, flush) = gathered(Heard::new(io, Rc::clone(&heard)), company.clone());
     LocalExecutor.execute(flush);
     let (sender, connection) = Builder::new(LocalExecutor)
         .timer(TokioTimer::new())
@@ -151,7 +160,7 @@ async fn start(io: Io, tasks: &Tasks, permit: Permit) -> Result<Link, ConnectErr
         let _ = connection.await;
         drop(permit);
     });
-    Ok(Link { sender, heard })
+    Ok(Link { sender, heard, company })
 }
 
 /// A peer whose connection ended before it had said anything has not looked at the request: the first frame of an HTTP/2 server

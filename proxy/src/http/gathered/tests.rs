@@ -45,14 +45,16 @@ struct Rig {
     near: Gathered<Counted<DuplexStream>>,
     far: DuplexStream,
     writes: Rc<Cell<u32>>,
+    company: Company,
     flush: tokio::task::JoinHandle<()>,
 }
 
 fn rig(pipe_bytes: usize) -> Rig {
     let (io, far) = duplex(pipe_bytes);
     let writes = Rc::<Cell<u32>>::default();
-    let (near, flush) = gathered(Counted { io, writes: Rc::clone(&writes) });
-    Rig { near, far, writes, flush: spawn_local(flush) }
+    let company = Company::default();
+    let (near, flush) = gathered(Counted { io, writes: Rc::clone(&writes) }, company.clone());
+    Rig { near, far, writes, company, flush: spawn_local(flush) }
 }
 
 async fn local(test: impl Future<Output = ()>) {
@@ -65,32 +67,75 @@ async fn read(far: &mut DuplexStream, bytes: usize) -> Vec<u8> {
     read
 }
 
+fn say(near: &RefCell<Gathered<Counted<DuplexStream>>>, number: u8) {
+    let written =
+        Pin::new(&mut *near.borrow_mut()).poll_write(&mut Context::from_waker(Waker::noop()), &[number; 3]);
+    assert!(matches!(written, Poll::Ready(Ok(3))));
+}
+
+async fn others_first() {
+    let mut first = true;
+    poll_fn(|cx| {
+        cx.waker().wake_by_ref();
+        if std::mem::take(&mut first) { Poll::Pending } else { Poll::Ready(()) }
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn what_several_have_to_say_goes_in_one_write() {
     local(async {
-        let Rig { near, mut far, writes, .. } = rig(1024);
+        let Rig { near, mut far, writes, company, .. } = rig(1024);
         let near = Rc::new(RefCell::new(near));
+        let members = [company.join(), company.join()];
         for number in 0..5 {
             let near = Rc::clone(&near);
             spawn_local(async move {
                 // Some have it later than others, but all of them before the thread would sleep.
                 if number % 2 == 0 {
-                    let mut first = true;
-                    poll_fn(|cx| {
-                        cx.waker().wake_by_ref();
-                        if std::mem::take(&mut first) { Poll::Pending } else { Poll::Ready(()) }
-                    })
-                    .await;
+                    others_first().await;
                 }
-                let written = Pin::new(&mut *near.borrow_mut())
-                    .poll_write(&mut Context::from_waker(Waker::noop()), &[number; 3]);
-                assert!(matches!(written, Poll::Ready(Ok(3))));
+                say(&near, number);
             });
         }
         let mut heard = read(&mut far, 15).await;
         heard.sort_unstable();
         assert_eq!(heard, [0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3, 4, 4, 4]);
         assert_eq!(writes.get(), 1);
+        drop(members);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn who_is_alone_waits_for_nobody() {
+    local(async {
+        let Rig { near, mut far, writes, company, .. } = rig(1024);
+        let near = Rc::new(RefCell::new(near));
+        let mut writes_for_two = async || {
+            writes.set(0);
+            for number in 0..2 {
+                let near = Rc::clone(&near);
+                spawn_local(async move {
+                    if number > 0 {
+                        others_first().await;
+                    }
+                    say(&near, number);
+                });
+            }
+            assert_eq!(read(&mut far, 6).await, [0, 0, 0, 1, 1, 1]);
+            writes.get()
+        };
+        let member = company.join();
+        assert_eq!(writes_for_two().await, 2);
+        // The answer of one of two, whose request is over already.
+        let other = company.join();
+        drop(other);
+        assert_eq!(writes_for_two().await, 1);
+        // It has been sent, and there is one again.
+        assert_eq!(writes_for_two().await, 2);
+        drop(member);
+        assert_eq!(writes_for_two().await, 2);
     })
     .await;
 }
