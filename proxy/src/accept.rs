@@ -200,7 +200,8 @@ impl Acceptor {
             let (worker, side, served) = (Rc::clone(&self.worker), Rc::clone(&side), Rc::clone(&served));
             move |request, interim| {
                 served.set(true);
-                respond(Rc::clone(&worker), Rc::clone(&side), caller, version, request, interim)
+                // In a box, since it is large, and handed on by several functions.
+                Box::pin(respond(Rc::clone(&worker), Rc::clone(&side), caller, version, request, interim))
             }
         };
         let folds = matches!(side.as_ref(), Side::Inbound(caller) if caller.is_sidecar());
@@ -347,3 +348,6 @@ async fn respond(
     }
     response
 }
+
+#[cfg(test)]
+mod tests;

@@ -262,7 +262,7 @@ async fn forward(
     while repeats > 0 && matches!(sent, Err(SendError::Ended(_))) {
         repeats -= 1;
         let again = Request::from_parts(request.clone(), RequestBody::Empty);
-        sent = hear(interim, false, again, |again| worker.pools.send(app, again, limits)).await;
+        sent = Box::pin(hear(interim, false, again, |again| worker.pools.send(app, again, limits))).await;
     }
     let (response, lease) = sent.map_err(|error| fault(&error))?;
     Ok((response, Held { lease, admission: None }))

@@ -9,7 +9,7 @@ use std::{
     collections::VecDeque,
     fmt::Write,
     future::poll_fn,
-    pin::{Pin, pin},
+    pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, Waker},
 };
@@ -124,8 +124,10 @@ impl Interim {
     }
 
     /// What becomes of `sending`, unless there is a flood before it. Somebody must [take](Self::take) heads in the same task.
-    pub async fn unless_flooded<T>(&self, sending: impl Future<Output = T>) -> Result<T, InterimError> {
-        let mut sending = pin!(sending);
+    pub async fn unless_flooded<T>(
+        &self,
+        mut sending: Pin<&mut impl Future<Output = T>>,
+    ) -> Result<T, InterimError> {
         poll_fn(|cx| {
             // First, since it is what hears them.
             let sent = sending.as_mut().poll(cx);
@@ -189,19 +191,19 @@ pub enum Folded<F, B> {
 /// What a response that is folded still waits for.
 pub enum Rest<F, B> {
     /// More heads, the final one among them.
-    Response(Pin<Box<F>>, Interim),
+    Response(F, Interim),
     /// The body alone.
     Body(B),
 }
 
 impl Interim {
     /// The response of `respond`. If there is anything before it, it begins now, and is folded.
-    pub(super) async fn fold<F, B>(self, mut respond: Pin<Box<F>>) -> Response<Folded<F, B>>
+    pub(super) async fn fold<F, B>(self, mut respond: F) -> Response<Folded<F, B>>
     where
-        F: Future<Output = Response<B>>,
+        F: Future<Output = Response<B>> + Unpin,
     {
         let (mut heads, response) = poll_fn(|cx| {
-            let response = respond.as_mut().poll(cx);
+            let response = Pin::new(&mut respond).poll(cx);
             let heads = self.take(cx);
             if heads.is_empty() && response.is_pending() {
                 Poll::Pending
@@ -259,7 +261,7 @@ impl Interim {
 
 impl<F, B> Body for Folded<F, B>
 where
-    F: Future<Output = Response<B>>,
+    F: Future<Output = Response<B>> + Unpin,
     B: Body<Data = Bytes> + Unpin,
 {
     type Data = Bytes;
@@ -276,7 +278,7 @@ where
         if heads.is_empty()
             && let Rest::Response(respond, interim) = rest
         {
-            let response = respond.as_mut().poll(cx);
+            let response = Pin::new(respond).poll(cx);
             heads.append(&mut interim.take(cx));
             match response {
                 Poll::Pending if heads.is_empty() => return Poll::Pending,

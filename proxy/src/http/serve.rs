@@ -86,7 +86,7 @@ pub async fn serve<IO, R, F, B>(
 where
     IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     R: Fn(Request<Incoming>, Option<Interim>) -> F + 'static,
-    F: Future<Output = Response<B>> + 'static,
+    F: Future<Output = Response<B>> + Unpin + 'static,
     B: Body<Data = bytes::Bytes> + Unpin + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
@@ -101,8 +101,7 @@ where
                     && request.headers_mut().remove(names::HEADER_INTERIM).is_some()
                     && may_fold(request.method());
                 let interim = folds.then(Interim::default);
-                // In a box, since a response may begin before this has ended.
-                let response = Box::pin(respond(request, interim.clone()));
+                let response = respond(request, interim.clone());
                 async move {
                     let response = match interim {
                         None => response.await.map(Folded::Plain),

@@ -73,7 +73,7 @@ impl Sidecar {
                     let folds = caller.is_sidecar();
                     let respond = move |request, interim| {
                         let (worker, caller) = (Rc::clone(&worker), Rc::clone(&caller));
-                        async move { respond(&worker, &caller, request, interim).await }
+                        Box::pin(async move { respond(&worker, &caller, request, interim).await })
                     };
                     let _ = serve(io, version, folds, shutdown.draining(), respond).await;
                 });

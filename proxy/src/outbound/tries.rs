@@ -2,6 +2,7 @@
 
 use std::{
     cell::RefCell,
+    pin::pin,
     rc::Rc,
     sync::{Arc, atomic::Ordering::Relaxed},
     time::{Duration, Instant, SystemTime},
@@ -274,13 +275,13 @@ impl<'a, 'r> Tries<'a, 'r> {
         let (pools, limits) = (&self.worker.pools, &cluster.guard.limits);
         // Over a connection of its own HTTP/1.1 is spoken.
         let (alone, folds) = (self.upgrade.is_some(), self.upgrade.is_none() && peer.folds());
-        let sending = hear(self.exchange.interim.as_ref(), folds, request, |request| {
+        let sending = pin!(hear(self.exchange.interim.as_ref(), folds, request, |request| {
             if alone {
                 Either::Right(Box::pin(pools.send_alone(&peer, request, limits)))
             } else {
                 Either::Left(pools.send(&peer, request, limits))
             }
-        });
+        }));
         let sent = match self.try_deadline(admission.sent) {
             None => Ok(sending.await),
             Some(at) => timeout_at(at.into(), sending).await,

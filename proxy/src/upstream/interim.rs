@@ -1,5 +1,7 @@
 //! What an upstream says before its response.
 
+use std::pin::pin;
+
 use http::{Request, Response};
 use hyper::body::Incoming;
 
@@ -15,14 +17,18 @@ pub async fn hear<F: Future<Output = Sent>>(
     mut request: Request<RequestBody>,
     send: impl FnOnce(Request<RequestBody>) -> F,
 ) -> Sent {
-    let Some(interim) = interim else { return send(request).await };
-    interim.listen(&mut request, folds);
-    let sending = async {
+    if let Some(interim) = interim {
+        interim.listen(&mut request, folds);
+    }
+    let sending = pin!(async {
         let (response, lease) = send(request).await?;
-        if !folds {
-            return Ok((response, lease));
+        match interim {
+            Some(interim) if folds => Ok((interim.unfold(response).await?, lease)),
+            _ => Ok((response, lease)),
         }
-        Ok((interim.unfold(response).await?, lease))
-    };
-    interim.unless_flooded(sending).await?
+    });
+    match interim {
+        Some(interim) => interim.unless_flooded(sending).await?,
+        None => sending.await,
+    }
 }

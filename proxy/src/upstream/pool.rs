@@ -97,7 +97,10 @@ impl Pools {
         let pool = self.pool(peer);
         match self.send_once(&pool, request, limits).await {
             // The peer had closed a kept connection, and the request came back whole: once more, unseen by anybody.
-            Err(Failed { unsent: Some(request), .. }) => self.send_once(&pool, *request, limits).await,
+            // In a box, or else every request would have room for two.
+            Err(Failed { unsent: Some(request), .. }) => {
+                Box::pin(self.send_once(&pool, *request, limits)).await
+            }
             sent => sent,
         }
         .map_err(|failed| failed.error)
@@ -148,7 +151,8 @@ impl Pools {
                 let is_kept = kept.is_some();
                 let mut connection = match kept {
                     Some(connection) => connection,
-                    None => self.dial_http1(pool, limits).await?,
+                    // In a box, since few requests need it.
+                    None => Box::pin(self.dial_http1(pool, limits)).await?,
                 };
                 let response = connection.sender.try_send_request(request).await;
                 let response = response.map_err(|failed| match Failed::from(failed) {

@@ -1,4 +1,4 @@
-use std::rc::Rc;
+use std::{pin::pin, rc::Rc};
 
 use futures_util::FutureExt;
 use http_body_util::{Empty, StreamBody, channel::Channel};
@@ -68,8 +68,9 @@ where
     let (caller, io) = duplex(1024);
     let (_trigger, shutdown) = Shutdown::manual();
     let respond = Rc::new(respond);
-    let respond =
-        move |_: Request<Incoming>, interim: Option<Interim>| respond(interim.expect("it was asked for"));
+    let respond = move |_: Request<Incoming>, interim: Option<Interim>| {
+        Box::pin(respond(interim.expect("it was asked for")))
+    };
     tokio::task::spawn_local(async move {
         drop(serve(io, Version::Http2, true, shutdown.draining(), respond).await);
     });
@@ -131,7 +132,8 @@ async fn a_response_comes_out_as_it_was_folded() {
 async fn a_flood_ends_what_waits_for_the_response() {
     local(async {
         let interim = Interim::default();
-        let mut waited = pin!(interim.unless_flooded(std::future::pending::<()>()));
+        let never = pin!(std::future::pending::<()>());
+        let mut waited = pin!(interim.unless_flooded(never));
         let empty = HeaderMap::new();
         for _ in 0..HEADS_MAX {
             interim.tell(StatusCode::PROCESSING, &empty);
@@ -142,7 +144,8 @@ async fn a_flood_ends_what_waits_for_the_response() {
         assert!(matches!(waited.await, Err(InterimError::Flood)));
         // The next try begins anew; but not with what all of them may say.
         interim.listen(&mut Request::new(()), false);
-        let mut waited = pin!(interim.unless_flooded(std::future::pending::<()>()));
+        let never = pin!(std::future::pending::<()>());
+        let mut waited = pin!(interim.unless_flooded(never));
         interim.tell(StatusCode::PROCESSING, &empty);
         assert!(waited.as_mut().now_or_never().is_none());
         interim.tell(StatusCode::EARLY_HINTS, &headers(&[("link", &vec![b'a'; BYTES_MAX])]));
