@@ -1,11 +1,12 @@
 //! Which routes are attached to a port of a service. Those of one kind only: the more a kind knows of what it routes, the
-//! sooner it wins (GEP-1426). A namespace may have routes of its own to a service elsewhere: for its callers they take the
-//! place of those beside the service.
+//! sooner it wins (GEP-1426), as long as what it routes can come there at all. A namespace may have routes of its own to a
+//! service elsewhere: for its callers they take the place of those beside the service.
 
 mod conflicts;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    mem,
     sync::Arc,
 };
 
@@ -35,6 +36,13 @@ pub enum Routes {
     Tcp(Arc<Object<StreamRouteSpec>>),
 }
 
+/// None.
+impl Default for Routes {
+    fn default() -> Self {
+        Self::Http(Vec::new())
+    }
+}
+
 impl Routes {
     /// Whether nothing is attached.
     pub fn is_empty(&self) -> bool {
@@ -49,6 +57,30 @@ pub struct RouteView<M> {
     pub route: Arc<Object<RouteSpec<M>>>,
     /// What is attached to each of its rules.
     pub rules: Vec<Policies>,
+}
+
+/// What routes make of a port, given what may come there.
+#[derive(Debug, Default)]
+pub(super) struct PortRoutes {
+    /// Those beside the service.
+    pub(super) routes: Routes,
+    /// Those of other namespaces, which have any.
+    pub(super) consumers: BTreeMap<String, Routes>,
+    /// By which of its `parentRefs` a route has the port.
+    pub(super) attached: BTreeSet<Attachment>,
+    /// By which of them a route of requests names it where none are looked for.
+    pub(super) unheard: BTreeSet<Attachment>,
+    /// About those that others keep from it.
+    pub(super) findings: Vec<Finding>,
+}
+
+/// What may come to a port, as far as routes go by it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Coming {
+    /// Requests, and bytes.
+    Requests,
+    /// Bytes, in which nobody looks for requests: routes of these have no effect, so they keep no others from the port.
+    Bytes,
 }
 
 /// All routes, by the services that they are attached to.
@@ -81,51 +113,76 @@ impl AttachedRoutes {
         all.chain(namespaces_of(&self.tls, service)).chain(namespaces_of(&self.tcp, service)).collect()
     }
 
-    /// The routes in `namespace` of a port. `findings` hear of those that have lost it, `attached` of the others.
+    /// The routes of a port to which `coming` may come, of these `namespaces`.
     pub(super) fn to_port(
+        &self,
+        namespaces: &BTreeSet<&str>,
+        service: &Object<ServiceSpec>,
+        port: &ServicePort,
+        coming: Coming,
+        policies: &Attached,
+    ) -> PortRoutes {
+        let mut all = PortRoutes::default();
+        for namespace in namespaces {
+            let routes = self.within(namespace, service, port, coming, policies, &mut all);
+            if *namespace == service.metadata.namespace {
+                all.routes = routes;
+            } else if !routes.is_empty() {
+                all.consumers.insert((*namespace).to_owned(), routes);
+            }
+        }
+        all
+    }
+
+    /// Those in `namespace`. `all` hears by which parents they have the port, and of those that do not.
+    fn within(
         &self,
         namespace: &str,
         service: &Object<ServiceSpec>,
         port: &ServicePort,
+        coming: Coming,
         policies: &Attached,
-        findings: &mut Vec<Finding>,
-        attached: &mut BTreeSet<Attachment>,
+        all: &mut PortRoutes,
     ) -> Routes {
-        let grpc = naming(&self.grpc, namespace, service, port);
-        let http = naming(&self.http, namespace, service, port);
+        let mut grpc = naming(&self.grpc, namespace, service, port);
+        let mut http = naming(&self.http, namespace, service, port);
         let tls = naming(&self.tls, namespace, service, port);
         let tcp = naming(&self.tcp, namespace, service, port);
+        if coming == Coming::Bytes {
+            all.unheard.extend(attachments(ObjectKind::GrpcRoute, &mem::take(&mut grpc), service, port));
+            all.unheard.extend(attachments(ObjectKind::HttpRoute, &mem::take(&mut http), service, port));
+        }
         let by_rank = [
             conflicts::candidates(ObjectKind::GrpcRoute, &grpc),
             conflicts::candidates(ObjectKind::HttpRoute, &http),
             conflicts::candidates(ObjectKind::TlsRoute, &tls),
             conflicts::candidates(ObjectKind::TcpRoute, &tcp),
         ];
-        findings.extend(conflicts::of_kinds(&by_rank, service, port));
+        all.findings.extend(conflicts::of_kinds(&by_rank, service, port));
         if !grpc.is_empty() {
-            attached.extend(attachments(ObjectKind::GrpcRoute, &grpc, service, port));
+            all.attached.extend(attachments(ObjectKind::GrpcRoute, &grpc, service, port));
             let view = |(route, _)| view(ObjectKind::GrpcRoute, route, policies);
             return Routes::Grpc(grpc.into_iter().map(view).collect());
         }
         if http.is_empty() {
             if !tls.is_empty() {
-                findings.extend(conflicts::of_hostnames(&tls, port));
-                attached.extend(attachments(ObjectKind::TlsRoute, &with_a_name(&tls), service, port));
+                all.findings.extend(conflicts::of_hostnames(&tls, port));
+                all.attached.extend(attachments(ObjectKind::TlsRoute, &with_a_name(&tls), service, port));
                 return Routes::Tls(tls.into_iter().map(|(route, _)| Arc::clone(route)).collect());
             }
             if let Some((first, others)) = tcp.split_first() {
-                findings.extend(conflicts::of_juniors(first, others, service, port));
-                attached.extend(attachments(ObjectKind::TcpRoute, &[*first], service, port));
+                all.findings.extend(conflicts::of_juniors(first, others, service, port));
+                all.attached.extend(attachments(ObjectKind::TcpRoute, &[*first], service, port));
                 return Routes::Tcp(Arc::clone(first.0));
             }
         }
-        attached.extend(attachments(ObjectKind::HttpRoute, &http, service, port));
+        all.attached.extend(attachments(ObjectKind::HttpRoute, &http, service, port));
         let view = |(route, _)| view(ObjectKind::HttpRoute, route, policies);
         Routes::Http(http.into_iter().map(view).collect())
     }
 }
 
-/// All parents by which these routes have a port.
+/// All parents by which these routes name a port.
 fn attachments<R: Route>(
     kind: ObjectKind,
     routes: &[AtPort<'_, R>],
@@ -209,3 +266,6 @@ fn view<M>(kind: ObjectKind, route: &Arc<Object<RouteSpec<M>>>, policies: &Attac
     let rules = route.spec.rules.iter().map(|rule| policies.to_rule(&key, rule));
     RouteView { rules: rules.collect(), route: Arc::clone(route) }
 }
+
+#[cfg(test)]
+mod tests;

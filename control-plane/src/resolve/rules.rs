@@ -23,7 +23,7 @@ use super::{
     backing::Backing,
     flaw::Flaw,
     references,
-    routes::{AttachedRoutes, Routes},
+    routes::{AttachedRoutes, Coming, PortRoutes},
 };
 use crate::store::{Finding, ObjectKind, ObjectName, Reason, Store};
 
@@ -50,12 +50,11 @@ pub(super) struct ServiceRules {
 #[derive(Debug)]
 struct PortRules {
     port: ServicePort,
-    routes: Routes,
-    consumers: BTreeMap<String, Routes>,
+    /// Its routes where requests may come, and where none are looked for: which it is, pods behind the service say too.
+    of_requests: PortRoutes,
+    of_bytes: PortRoutes,
     policies: Policies,
     load_balancer: Option<Arc<Object<Policy<LoadBalancer>>>>,
-    /// By which of its `parentRefs` a route has it.
-    attached: BTreeSet<Attachment>,
 }
 
 impl Rules {
@@ -75,19 +74,13 @@ impl Rules {
             let namespaces = routes.namespaces(name);
             let ports = service.spec.ports.iter().filter(|port| port.protocol == Transport::Tcp);
             let ports = ports.map(|port| {
-                let mut attached = BTreeSet::new();
-                let mut routes_of = |namespace: &str| {
-                    routes.to_port(namespace, service, port, &policies, &mut findings, &mut attached)
-                };
-                let others = namespaces.iter().filter(|namespace| **namespace != name.namespace);
-                let consumers = others.map(|namespace| ((*namespace).to_owned(), routes_of(namespace)));
+                let routes_of = |coming| routes.to_port(&namespaces, service, port, coming, &policies);
                 PortRules {
-                    consumers: consumers.filter(|(_, routes)| !routes.is_empty()).collect(),
-                    routes: routes_of(&name.namespace),
+                    of_requests: routes_of(Coming::Requests),
+                    of_bytes: routes_of(Coming::Bytes),
                     port: port.clone(),
                     policies: policies.to_port(name, port),
                     load_balancer: policies.balancing(name, port),
-                    attached,
                 }
             });
             let rules = ServiceRules {
@@ -106,13 +99,17 @@ impl Rules {
 impl ServiceRules {
     /// The service, with what stands behind it.
     pub(super) fn view(&self, backing: Arc<Backing>) -> ServiceView {
-        let ports = self.ports.iter().map(|rules| PortView {
-            port: rules.port.clone(),
-            protocol: self.protocol(&rules.port, &backing),
-            routes: rules.routes.clone(),
-            consumers: rules.consumers.clone(),
-            policies: rules.policies.clone(),
-            load_balancer: rules.load_balancer.clone(),
+        let ports = self.ports.iter().map(|rules| {
+            let protocol = self.protocol(&rules.port, &backing);
+            let PortRoutes { routes, consumers, .. } = rules.routes(protocol);
+            PortView {
+                port: rules.port.clone(),
+                protocol,
+                routes: routes.clone(),
+                consumers: consumers.clone(),
+                policies: rules.policies.clone(),
+                load_balancer: rules.load_balancer.clone(),
+            }
         });
         ServiceView {
             service: self.service.clone(),
@@ -122,22 +119,21 @@ impl ServiceRules {
         }
     }
 
-    /// By which of its `parentRefs` a route has a port of the service, as `view` has it; and what is wrong with those by
-    /// which a route of requests has only ports where nobody looks for any.
+    /// By which of its `parentRefs` a route has a port of the service, as `view` has it; and what is wrong with the others:
+    /// those that another route keeps from it, and those by which a route of requests has only ports where nobody looks for
+    /// any.
     pub(super) fn attached(&self, view: &ServiceView) -> (BTreeSet<Attachment>, Vec<Finding>) {
-        let (mut attached, mut unheard) = (BTreeSet::new(), BTreeMap::new());
+        let (mut attached, mut findings, mut unheard) = (BTreeSet::new(), Vec::new(), BTreeMap::new());
         for (rules, PortView { protocol, port, .. }) in self.ports.iter().zip(&view.ports) {
-            for attachment in &rules.attached {
-                let of_requests = matches!(attachment.0.kind, ObjectKind::HttpRoute | ObjectKind::GrpcRoute);
-                if of_requests && !protocol.may_be_http() {
-                    unheard.entry(attachment).or_insert(port.port);
-                } else {
-                    attached.insert(attachment.clone());
-                }
+            let routes = rules.routes(*protocol);
+            attached.extend(routes.attached.iter().cloned());
+            findings.extend(routes.findings.iter().cloned());
+            for attachment in &routes.unheard {
+                unheard.entry(attachment).or_insert(port.port);
             }
         }
         let unheard = unheard.into_iter().filter(|(attachment, _)| !attached.contains(attachment));
-        let findings = unheard.map(|((route, index), port)| {
+        findings.extend(unheard.map(|((route, index), port)| {
             let flaw = Flaw {
                 field: "",
                 reason: Reason::Unheeded,
@@ -149,8 +145,7 @@ impl ServiceRules {
                     .to_owned(),
             };
             flaw.at(route, &format!("spec.parentRefs[{index}]"))
-        });
-        let findings = findings.collect();
+        }));
         (attached, findings)
     }
 
@@ -165,5 +160,12 @@ impl ServiceRules {
         }
         let numbers = targets.map(|(number, _)| number).chain([port.port]);
         Protocol::of(port.app_protocol.as_deref(), numbers)
+    }
+}
+
+impl PortRules {
+    /// The routes of the port, if this is spoken there.
+    fn routes(&self, protocol: Protocol) -> &PortRoutes {
+        if protocol.may_be_http() { &self.of_requests } else { &self.of_bytes }
     }
 }

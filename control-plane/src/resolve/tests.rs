@@ -223,7 +223,8 @@ fn policy<P: DeserializeOwned, T: DeserializeOwned>(
     Arc::new(Object { metadata, spec: Policy { target_refs, settings } })
 }
 
-fn read<S: DeserializeOwned>(metadata: Value, spec: Value) -> Arc<Object<S>> {
+/// An object of these two parts.
+pub(crate) fn read<S: DeserializeOwned>(metadata: Value, spec: Value) -> Arc<Object<S>> {
     let said = format!("{metadata} {spec}");
     let read = serde_json::from_value(metadata)
         .and_then(|metadata| Ok(Object { metadata, spec: serde_json::from_value(spec)? }));

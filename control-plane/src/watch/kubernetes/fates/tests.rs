@@ -130,6 +130,34 @@ fn a_route_of_requests_has_no_port_where_bytes_are_not_looked_at() {
 }
 
 #[test]
+fn a_route_of_requests_keeps_none_of_bytes_from_a_port_where_it_has_no_effect() {
+    let all = [parent("db", &json!({}))];
+    let db = |protocol: &str| {
+        let ports =
+            json!([{ "name": "http", "port": 80, "appProtocol": protocol }, { "name": "sql", "port": 5432 }]);
+        item(ObjectKind::Service, "db", &json!({ "clusterIP": "", "ports": ports }))
+    };
+    let mut mirror = mirror(vec![
+        db("http"),
+        service("api"),
+        route(HTTP, "web", &all, &to_api()),
+        route(ObjectKind::TcpRoute, "bytes", &all, &to_api()),
+    ]);
+    let fine = ("Accepted", "ResolvedRefs");
+    assert_eq!((said(&mirror, "web"), message(&mirror, "web").as_str()), (vec![fine], "in force"));
+    assert_eq!(said(&mirror, "bytes"), [fine]);
+    let remark = message(&mirror, "bytes");
+    assert!(
+        remark.starts_with("in force, but spec.parentRefs[0] names port 80 of Service shop/db"),
+        "{remark}"
+    );
+
+    mirror.apply(ObjectKind::Service, Change::Applied(db("tcp")));
+    assert_eq!(said(&mirror, "web"), [("UnsupportedProtocol", "ResolvedRefs")]);
+    assert_eq!((said(&mirror, "bytes"), message(&mirror, "bytes").as_str()), (vec![fine], "in force"));
+}
+
+#[test]
 fn parents_that_are_no_services_are_for_others_to_speak_of() {
     let gateway = json!({ "name": "edge" });
     let spoken = route(HTTP, "web", &[gateway.clone(), parent("api", &json!({ "port": 81 }))], &to_api());
