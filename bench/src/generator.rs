@@ -1,38 +1,56 @@
-//! Requests at times that a schedule says, whether the answers before have come or not, on HTTP/1.1 connections that are
-//! kept. A latency counts from the moment at which the request was meant to go out: a server that stalls delays all that
+//! Requests at times that a schedule says, whether the answers before have come or not, on connections that are kept. A latency counts from the moment at which the request was meant to go out: a server that stalls delays all that
 //! were due meanwhile, and each of them is counted with its whole delay ("coordinated omission" is what others call the
 //! error of leaving that out).
 //!
 //! `weft_samples::caller` is no such generator: its clock has milliseconds, it sends late what was due during a stall, and
 //! counts from then.
 
+mod http1;
+mod http2;
+
 use std::{
     collections::VecDeque,
-    io::{self, Write},
+    io,
     net::TcpStream,
     time::{Duration, Instant},
 };
 
 use hdrhistogram::Histogram;
 
-use crate::{
-    backend::{head_end, read},
-    poll::Poll,
-};
+use crate::poll::Poll;
 
-/// The most that an answer may have, head and body.
-const ANSWER_BYTES_MAX: usize = 16 * 1024;
+/// Streams of a connection of HTTP/2 on which requests are under way at once.
+pub const STREAMS: usize = 8;
 /// How long nothing may come while answers are due.
 const SILENCE_MAX: Duration = Duration::from_secs(10);
 /// Digits of a latency that are kept: within 0.1 %.
 const DIGITS: u8 = 3;
+
+/// What is spoken to the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// HTTP/1.1, with one request at a time on a connection.
+    Http1,
+    /// HTTP/2 by prior knowledge, with [`STREAMS`] requests at a time on a connection.
+    Http2,
+}
+
+impl Protocol {
+    /// Requests that may be under way on one connection.
+    pub fn requests_at_once(self) -> usize {
+        match self {
+            Self::Http1 => 1,
+            Self::Http2 => STREAMS,
+        }
+    }
+}
 
 /// How often requests are made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pace {
     /// So many in a second, at equal distances.
     Constant(u32),
-    /// On each connection, the next one as soon as the one before is answered.
+    /// The next one as soon as one before it is answered, on as many connections and streams as there are.
     Full,
 }
 
@@ -101,7 +119,7 @@ pub enum Error {
     #[error("a connection was closed on a request")]
     Closed,
     /// Not an answer of the backend's.
-    #[error("instead of an answer with status 200 and a content-length came: {0}")]
+    #[error("instead of a whole answer with status 200 came: {0}")]
     Answer(String),
     /// Nothing came at all.
     #[error("no answer has come for {} s", SILENCE_MAX.as_secs())]
@@ -110,6 +128,7 @@ pub enum Error {
 
 /// Connections, none with a request under way.
 pub struct Generator {
+    protocol: Protocol,
     poll: Poll,
     connections: Vec<Connection>,
     request: Vec<u8>,
@@ -117,20 +136,19 @@ pub struct Generator {
 
 impl Generator {
     /// Over connections that are open, to a server that is called `host`.
-    pub fn new(streams: Vec<TcpStream>, host: &str) -> Result<Self, Error> {
+    pub fn new(streams: Vec<TcpStream>, protocol: Protocol, host: &str) -> Result<Self, Error> {
         let poll = Poll::new()?;
         for (number, stream) in streams.iter().enumerate() {
             stream.set_nonblocking(true)?;
             stream.set_nodelay(true)?;
             poll.add(stream, number)?;
         }
-        let connection = |stream| Connection { stream, due: None, answer: Vec::new() };
-        let connections = streams.into_iter().map(connection).collect();
-        Ok(Self {
-            poll,
-            connections,
-            request: format!("GET / HTTP/1.1\r\nhost: {host}\r\n\r\n").into_bytes(),
-        })
+        let connections = streams.into_iter().map(|stream| Connection::new(stream, protocol)).collect();
+        let request = match protocol {
+            Protocol::Http1 => http1::request(host),
+            Protocol::Http2 => http2::request(host),
+        };
+        Ok(Self { protocol, poll, connections, request })
     }
 
     /// Makes all requests of a schedule from now on, and waits for their answers. A request for which no connection is
@@ -141,9 +159,10 @@ impl Generator {
     pub fn run(&mut self, pace: Pace, length: Duration) -> Result<Report, Error> {
         let start = Instant::now();
         let mut schedule = Schedule::new(pace, start, length);
-        let mut latencies_ns =
-            Histogram::new(DIGITS).expect("the histogram has a number of digits that there is");
-        let mut free: VecDeque<usize> = (0..self.connections.len()).collect();
+        let mut latencies_ns = histogram();
+        // Each connection as often as it takes a request.
+        let all = self.connections.len() * self.protocol.requests_at_once();
+        let mut free: VecDeque<usize> = (0..self.connections.len()).cycle().take(all).collect();
         loop {
             let mut now = Instant::now();
             while let Some(number) = free.front().copied()
@@ -153,7 +172,8 @@ impl Generator {
                 free.pop_front();
                 now = Instant::now();
             }
-            let is_waiting = free.len() < self.connections.len();
+            self.connections.iter_mut().try_for_each(Connection::flush)?;
+            let is_waiting = free.len() < all;
             let next = schedule.next(now);
             if next.is_none() && !is_waiting {
                 return Ok(Report { latencies_ns, took: start.elapsed() });
@@ -163,11 +183,11 @@ impl Generator {
             let mut is_silent = true;
             for number in self.poll.wait(timeout)? {
                 is_silent = false;
-                if let Some(due) = self.connections[number].receive()? {
+                self.connections[number].receive(|due| {
                     let latency = due.elapsed().as_nanos() as u64;
                     latencies_ns.record(latency).expect("the histogram grows");
                     free.push_back(number);
-                }
+                })?;
             }
             if is_silent && timer.is_none() {
                 return Err(Error::Silence);
@@ -180,64 +200,63 @@ impl Generator {
     /// # Errors
     /// If one of them is not answered.
     pub fn greet(&mut self) -> Result<(), Error> {
-        for number in 0..self.connections.len() {
-            self.connections[number].send(&self.request, Instant::now())?;
-            while self.connections[number].receive()?.is_none() {
+        for connection in &mut self.connections {
+            connection.send(&self.request, Instant::now())?;
+            let mut is_answered = false;
+            while !is_answered {
+                connection.flush()?;
                 if self.poll.wait(SILENCE_MAX)?.next().is_none() {
                     return Err(Error::Silence);
                 }
+                connection.receive(|_| is_answered = true)?;
             }
         }
         Ok(())
     }
 }
 
-struct Connection {
-    stream: TcpStream,
-    /// When the request that is under way was due.
-    due: Option<Instant>,
-    /// What has come of its answer.
-    answer: Vec<u8>,
+/// Latencies in nanoseconds, none yet.
+pub(crate) fn histogram() -> Histogram<u64> {
+    Histogram::new(DIGITS).expect("the histogram has a number of digits that there is")
+}
+
+enum Connection {
+    Http1(http1::Connection),
+    Http2(http2::Connection),
 }
 
 impl Connection {
-    fn send(&mut self, request: &[u8], due: Instant) -> Result<(), Error> {
-        self.due = Some(due);
-        // Nothing else is on its way there, so the socket has room.
-        Ok(self.stream.write_all(request)?)
-    }
-
-    /// Takes what has come. Once the answer is whole: when its request was due.
-    fn receive(&mut self) -> Result<Option<Instant>, Error> {
-        let mut bytes = [0; 8192];
-        let length = read(&mut self.stream, &mut bytes).ok_or(Error::Closed)?;
-        self.answer.extend_from_slice(&bytes[..length]);
-        let told = || Error::Answer(String::from_utf8_lossy(&self.answer).chars().take(300).collect());
-        let Some(whole) = answer_length(&self.answer).map_err(|Unexpected| told())? else {
-            return if self.answer.len() < ANSWER_BYTES_MAX { Ok(None) } else { Err(told()) };
-        };
-        if self.answer.len() < whole {
-            return Ok(None);
+    fn new(stream: TcpStream, protocol: Protocol) -> Self {
+        match protocol {
+            Protocol::Http1 => Self::Http1(http1::Connection::new(stream)),
+            Protocol::Http2 => Self::Http2(http2::Connection::new(stream)),
         }
-        let due = self.due.take().filter(|_| self.answer.len() == whole).ok_or_else(told)?;
-        self.answer.clear();
-        Ok(Some(due))
     }
-}
 
-struct Unexpected;
+    /// Makes a request, which may wait for [`Self::flush`].
+    fn send(&mut self, request: &[u8], due: Instant) -> Result<(), Error> {
+        match self {
+            Self::Http1(connection) => connection.send(request, due)?,
+            Self::Http2(connection) => connection.send(request, due),
+        }
+        Ok(())
+    }
 
-/// Length of an answer with head and body, once its head is there.
-fn answer_length(bytes: &[u8]) -> Result<Option<usize>, Unexpected> {
-    let Some(head) = head_end(bytes) else { return Ok(None) };
-    let mut lines = bytes[..head].split(|byte| *byte == b'\n');
-    let is_ok = lines.next().is_some_and(|line| line.starts_with(b"HTTP/1.1 200"));
-    let content_length = lines.find_map(|line| {
-        let (name, value) = std::str::from_utf8(line).ok()?.split_once(':')?;
-        name.eq_ignore_ascii_case("content-length").then(|| value.trim().parse::<usize>().ok())?
-    });
-    let body = content_length.filter(|length| is_ok && *length <= ANSWER_BYTES_MAX).ok_or(Unexpected)?;
-    Ok(Some(head + body))
+    fn flush(&mut self) -> Result<(), Error> {
+        match self {
+            Self::Http1(_) => Ok(()),
+            Self::Http2(connection) => connection.flush(),
+        }
+    }
+
+    /// Takes what has come, and tells for each answer that is whole now when its request was due.
+    fn receive(&mut self, mut answered: impl FnMut(Instant)) -> Result<(), Error> {
+        match self {
+            Self::Http1(connection) => connection.receive()?.into_iter().for_each(answered),
+            Self::Http2(connection) => connection.receive(&mut answered)?,
+        }
+        Ok(())
+    }
 }
 
 #[cfg(test)]

@@ -8,6 +8,8 @@ pub mod rig;
 pub mod stage;
 // Who is measured.
 pub mod subject;
+// Clients who do nothing but prove who they are.
+pub mod handshakes;
 // Proxies of others: programs, configuration, certificates.
 pub mod peers;
 // Requests by a schedule,

@@ -9,6 +9,8 @@ use std::{
 
 use anyhow::{Context, Result};
 use rcgen::{BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa, Issuer, KeyPair};
+use rustls::{ClientConfig, RootCertStore, client::Resumption, version::TLS13};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject};
 
 /// A program, as it is installed by `bench/peers/install`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,6 +106,24 @@ pub fn write_certificates(folder: &Path) -> Result<()> {
         write(&format!("{name}.pem"), certificate.pem() + &key.serialize_pem())?;
     }
     Ok(())
+}
+
+/// What a client with `client.pem` shows to a server with `server.pem`, and the name of that one.
+///
+/// # Errors
+/// If [`write_certificates`] has not written them there.
+pub fn client(folder: &Path) -> Result<(ClientConfig, ServerName<'static>)> {
+    let path = |name: &str| folder.join(format!("{name}.pem"));
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_file(path("roots"))?)?;
+    let certificate = CertificateDer::from_pem_file(path("client"))?;
+    let key = PrivateKeyDer::from_pem_file(path("client"))?;
+    let mut config = ClientConfig::builder_with_protocol_versions(&[&TLS13])
+        .with_root_certificates(roots)
+        .with_client_auth_cert(vec![certificate], key)?;
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    config.resumption = Resumption::disabled();
+    Ok((config, ServerName::try_from("server.pair.test")?))
 }
 
 /// Whoever has the name of their issuer is taken for self-signed.

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use rustix::process::Pid;
 use weft_tests::census::Census;
 
 use crate::{
@@ -13,8 +14,8 @@ use crate::{
     usage::CpuTime,
 };
 
-/// Connections of callers who keep a proxy busy.
-pub const CONNECTIONS: usize = 64;
+/// Requests under way of callers who keep a proxy busy, over as many connections, or fewer that take several at once.
+pub const BUSY_REQUESTS: usize = 64;
 /// Requests in a second that leave a proxy idle most of the time.
 pub const CALM_RATE: u32 = 1000;
 /// Connections that rest.
@@ -28,7 +29,7 @@ const REST: Duration = Duration::from_secs(7);
 /// One round of one subject.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Figures {
-    /// At full pace over [`CONNECTIONS`].
+    /// At full pace with [`BUSY_REQUESTS`].
     pub busy: Load,
     /// The share of its core that the proxies used meanwhile; 1 is all of it.
     pub core_share: f64,
@@ -36,9 +37,11 @@ pub struct Figures {
     pub calm: Load,
     /// At full pace over one connection; of pairs.
     pub single: Load,
+    /// Handshakes of clients with the proxy of the service, and its time alone; of pairs with proxies.
+    pub handshakes: Load,
 }
 
-/// What came of one load.
+/// What came of one load of requests, or of handshakes.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Load {
     /// Requests in a second.
@@ -76,6 +79,8 @@ pub struct Measured {
     pub subject: &'static Subject,
     /// Once, at first; of pairs with proxies.
     pub memory: Option<Memory>,
+    /// How the proxy of the service agrees on keys with a client that knows them all; of pairs with proxies.
+    pub key_exchange: Option<String>,
     /// Each round.
     pub rounds: Vec<Figures>,
 }
@@ -88,13 +93,15 @@ pub async fn measure(stage: &Stage, rounds: usize, length: Duration) -> Result<V
     tokio::time::sleep(REST).await;
     let mut all = Vec::new();
     for actor in &stage.actors {
-        let has_memory = actor.subject.kind == Kind::Pair && !actor.proxies.is_empty();
-        let memory = if has_memory {
-            Some(memory(stage, actor).await.with_context(|| format!("memory of {}", actor.subject.name))?)
+        let subject = actor.subject;
+        let (memory, key_exchange) = if is_pair_with_proxies(actor) {
+            let memory = memory(stage, actor).await.with_context(|| format!("memory of {}", subject.name))?;
+            let handshakes = stage.handshakes(actor)?;
+            (Some(memory), Some(stage.outside(|| handshakes.one()).context(subject.name)?))
         } else {
-            None
+            (None, None)
         };
-        all.push(Measured { subject: actor.subject, memory, rounds: Vec::new() });
+        all.push(Measured { subject, memory, key_exchange, rounds: Vec::new() });
     }
     for number in 1..=rounds {
         eprintln!("round {number} of {rounds}");
@@ -106,23 +113,44 @@ pub async fn measure(stage: &Stage, rounds: usize, length: Duration) -> Result<V
     Ok(all)
 }
 
+fn is_pair_with_proxies(actor: &Actor) -> bool {
+    actor.subject.kind == Kind::Pair && !actor.proxies.is_empty()
+}
+
 fn round(stage: &Stage, actor: &Actor, length: Duration) -> Result<Figures> {
     let mut figures = Figures::default();
-    let mut generator = stage.generator(actor, CONNECTIONS)?;
-    (figures.busy, figures.core_share) = load(&mut generator, actor, Pace::Full, length)?;
+    let proxies = actor.proxies.as_slice();
+    let connections = BUSY_REQUESTS / actor.subject.protocol().requests_at_once();
+    let mut generator = stage.generator(actor, connections)?;
+    (figures.busy, figures.core_share) = load(proxies, length, requests(&mut generator, Pace::Full))?;
     if actor.subject.kind == Kind::Pair {
-        (figures.calm, _) = load(&mut generator, actor, Pace::Constant(CALM_RATE), length)?;
-        (figures.single, _) = load(&mut stage.generator(actor, 1)?, actor, Pace::Full, length)?;
+        let pace = Pace::Constant(CALM_RATE);
+        (figures.calm, _) = load(proxies, length, requests(&mut generator, pace))?;
+        let mut generator = stage.generator(actor, 1)?;
+        (figures.single, _) = load(proxies, length, requests(&mut generator, Pace::Full))?;
+    }
+    if is_pair_with_proxies(actor) {
+        let handshakes = stage.handshakes(actor)?;
+        let run = |length| stage.outside(|| handshakes.run(length));
+        (figures.handshakes, _) = load(&proxies[1..], length, run)?;
     }
     Ok(figures)
 }
 
-/// Also returns the share of a core that the proxies used.
-fn load(generator: &mut Generator, actor: &Actor, pace: Pace, length: Duration) -> Result<(Load, f64)> {
-    generator.run(pace, WARM_UP)?;
-    let before = CpuTime::of_all(&actor.proxies)?;
-    let report = generator.run(pace, length)?;
-    let used = CpuTime::of_all(&actor.proxies)? - before;
+fn requests(generator: &mut Generator, pace: Pace) -> impl FnMut(Duration) -> Result<Report> {
+    move |length| Ok(generator.run(pace, length)?)
+}
+
+/// What `run` comes to, and the share of a core that these proxies used.
+fn load(
+    proxies: &[Pid],
+    length: Duration,
+    mut run: impl FnMut(Duration) -> Result<Report>,
+) -> Result<(Load, f64)> {
+    run(WARM_UP)?;
+    let before = CpuTime::of_all(proxies)?;
+    let report = run(length)?;
+    let used = CpuTime::of_all(proxies)? - before;
     Ok((of(&report, used), used.total().as_secs_f64() / report.took.as_secs_f64()))
 }
 

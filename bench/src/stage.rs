@@ -7,13 +7,15 @@ use std::{
     net::{IpAddr, SocketAddr, TcpStream},
     os::{fd::AsRawFd, unix::fs::PermissionsExt},
     path::{Path, PathBuf},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use rustix::process::Pid;
+use rustls_pki_types::ServerName;
 use tempfile::TempDir;
-use weft_api::{bootstrap::AccessLog, names};
+use weft_api::{bootstrap::AccessLog, names, object::DEFAULT_NAMESPACE};
 use weft_proxy::redirect;
 use weft_tests::{
     namespace::APP,
@@ -24,6 +26,7 @@ use weft_tests::{
 use crate::{
     backend::Backend,
     generator::{Generator, Pace},
+    handshakes::Handshakes,
     peers::{self, Config},
     subject::{SUBJECTS, Side, Subject},
     usage::stay_on_core,
@@ -118,7 +121,36 @@ impl Stage {
         let connect = || (0..connections).map(|_| TcpStream::connect(actor.target)).collect();
         let streams: std::io::Result<Vec<_>> = self.cluster.pod(actor.subject.pods[0]).run_as(APP, connect);
         let streams = streams.with_context(|| format!("{} at {}", actor.subject.name, actor.target))?;
-        Ok(Generator::new(streams, "service")?)
+        Ok(Generator::new(streams, actor.subject.protocol(), "service")?)
+    }
+
+    /// Clients of a pair's service, from outside of all pods, who are believed as its caller is.
+    ///
+    /// # Errors
+    /// If nothing with TLS stands before the service.
+    pub fn handshakes(&self, actor: &Actor) -> Result<Handshakes> {
+        let pod = actor.subject.pods[1];
+        let address = self.cluster.address(pod, Family::V4);
+        let (config, name) = match actor.subject.sides[1] {
+            Side::Bare => bail!("{pod} has no proxy"),
+            Side::Weft(_) => {
+                let id = |account: &str| {
+                    format!("spiffe://{}/ns/{DEFAULT_NAMESPACE}/sa/{account}", names::DEFAULT_TRUST_DOMAIN)
+                };
+                let config = self.cluster.member(&id("client")).config(&id(&PodPlan::bare(pod).account()))?;
+                (config, ServerName::IpAddress(address.into()))
+            }
+            Side::Peer(_) => {
+                let (config, name) = peers::client(self.folder.path())?;
+                (Arc::new(config), name)
+            }
+        };
+        Ok(Handshakes { config, name, server: (address, PORT).into() })
+    }
+
+    /// Calls `act` on a thread outside of all pods.
+    pub fn outside<T: Send>(&self, act: impl FnOnce() -> T + Send) -> T {
+        self.cluster.node().run_as(APP, act)
     }
 
     async fn until_it_serves(&self, actor: &Actor) -> Result<()> {

@@ -2,7 +2,10 @@
 
 use weft_api::bootstrap::MeshHttp;
 
-use crate::peers::{Config, Program};
+use crate::{
+    generator::Protocol,
+    peers::{Config, Program},
+};
 
 /// One row of the table.
 #[derive(Debug)]
@@ -22,8 +25,9 @@ pub struct Subject {
 pub enum Kind {
     /// Two proxies with mutual TLS between them: everything.
     Pair,
-    /// One proxy without TLS: what a request costs.
-    Hop,
+    /// One proxy without TLS between a caller who speaks this and an application that speaks HTTP/1.1: what a request
+    /// costs.
+    Hop(Protocol),
 }
 
 /// What stands before an application.
@@ -38,7 +42,7 @@ pub enum Side {
 }
 
 /// All of them, in the order of their turns.
-pub static SUBJECTS: [Subject; 9] = [
+pub static SUBJECTS: [Subject; 14] = [
     Subject {
         name: "no proxy",
         kind: Kind::Pair,
@@ -86,21 +90,51 @@ pub static SUBJECTS: [Subject; 9] = [
     },
     Subject {
         name: "Weft, one hop",
-        kind: Kind::Hop,
+        kind: Kind::Hop(Protocol::Http1),
         pods: ["weft-hop", "weft-hop-service"],
         sides: [Side::Weft(MeshHttp::Http2), Side::Bare],
     },
     Subject {
         name: "HAProxy, one hop",
-        kind: Kind::Hop,
+        kind: Kind::Hop(Protocol::Http1),
         pods: ["haproxy-hop", "haproxy-hop-service"],
         sides: [peer(Program::HaProxy, include_str!("../peers/haproxy-hop.cfg")), Side::Bare],
     },
     Subject {
         name: "nginx, one hop",
-        kind: Kind::Hop,
+        kind: Kind::Hop(Protocol::Http1),
         pods: ["nginx-hop", "nginx-hop-service"],
         sides: [peer(Program::Nginx, include_str!("../peers/nginx-hop.conf")), Side::Bare],
+    },
+    Subject {
+        name: "Envoy, one hop",
+        kind: Kind::Hop(Protocol::Http1),
+        pods: ["envoy-hop", "envoy-hop-service"],
+        sides: [peer(Program::Envoy, include_str!("../peers/envoy-hop.yaml")), Side::Bare],
+    },
+    Subject {
+        name: "Weft, one hop from HTTP/2",
+        kind: Kind::Hop(Protocol::Http2),
+        pods: ["weft-hop2", "weft-hop2-service"],
+        sides: [Side::Weft(MeshHttp::Http2), Side::Bare],
+    },
+    Subject {
+        name: "HAProxy, one hop from HTTP/2",
+        kind: Kind::Hop(Protocol::Http2),
+        pods: ["haproxy-hop2", "haproxy-hop2-service"],
+        sides: [peer(Program::HaProxy, include_str!("../peers/haproxy-hop.cfg")), Side::Bare],
+    },
+    Subject {
+        name: "nginx, one hop from HTTP/2",
+        kind: Kind::Hop(Protocol::Http2),
+        pods: ["nginx-hop2", "nginx-hop2-service"],
+        sides: [peer(Program::Nginx, include_str!("../peers/nginx-hop-http2.conf")), Side::Bare],
+    },
+    Subject {
+        name: "Envoy, one hop from HTTP/2",
+        kind: Kind::Hop(Protocol::Http2),
+        pods: ["envoy-hop2", "envoy-hop2-service"],
+        sides: [peer(Program::Envoy, include_str!("../peers/envoy-hop.yaml")), Side::Bare],
     },
 ];
 
@@ -109,6 +143,14 @@ const fn peer(program: Program, text: &'static str) -> Side {
 }
 
 impl Subject {
+    /// What its caller speaks.
+    pub fn protocol(&self) -> Protocol {
+        match self.kind {
+            Kind::Pair => Protocol::Http1,
+            Kind::Hop(protocol) => protocol,
+        }
+    }
+
     /// The program of others that it needs.
     pub fn program(&self) -> Option<Program> {
         self.sides.iter().find_map(|side| match side {

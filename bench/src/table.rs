@@ -5,12 +5,13 @@ use std::fmt::{self, Display, Formatter};
 use serde_json::{Value, json};
 
 use crate::{
+    generator::Protocol,
     measure::Cost,
-    rig::{CALM_RATE, CONNECTIONS, Figures, IDLE_CONNECTIONS, Load, Measured},
+    rig::{BUSY_REQUESTS, CALM_RATE, Figures, IDLE_CONNECTIONS, Load, Measured},
     subject::Kind,
 };
 
-/// Tables in Markdown: of pairs and of hops.
+/// Tables in Markdown: of pairs, of hops and of handshakes.
 pub struct Tables<'a>(pub &'a [Measured]);
 
 impl Display for Tables<'_> {
@@ -24,14 +25,42 @@ impl Display for Tables<'_> {
         for measured in self.0.iter().filter(|measured| measured.subject.kind == Kind::Pair) {
             pair(out, measured)?;
         }
-        writeln!(out, "\n| one hop, plaintext | requests/s | CPU us/request: median / best | of it user |")?;
-        writeln!(out, "|---|---|---|---|")?;
-        for measured in self.0.iter().filter(|measured| measured.subject.kind == Kind::Hop) {
-            let busy = busy(measured);
-            writeln!(out, "| {} | {busy} |", measured.subject.name)?;
-        }
-        Ok(())
+        hops(out, self.0, "HTTP/1.1", Protocol::Http1)?;
+        hops(out, self.0, "HTTP/2 to HTTP/1.1", Protocol::Http2)?;
+        handshakes(out, self.0)
     }
+}
+
+/// What a handshake costs the proxy of the service. Whoever has no proxy is left out.
+fn handshakes(out: &mut Formatter<'_>, all: &[Measured]) -> fmt::Result {
+    writeln!(
+        out,
+        "\n| handshakes, mutual TLS 1.3 | per second and core | CPU us/handshake: median / best | of it user | \
+         key exchange |\n|---|---|---|---|---|"
+    )?;
+    for measured in all {
+        let Some(key_exchange) = &measured.key_exchange else { continue };
+        let user = spread(measured, |round| round.handshakes.user_us).map_or(f64::NAN, |cost| cost.median);
+        if let Some(Cost { median, best }) = spread(measured, |round| round.handshakes.cpu_us()) {
+            let (name, per_second) = (measured.subject.name, 1e6 / median);
+            writeln!(
+                out,
+                "| {name} | {per_second:.0} | {median:.0} / {best:.0} | {user:.0} | {key_exchange} |"
+            )?;
+        }
+    }
+    Ok(())
+}
+
+fn hops(out: &mut Formatter<'_>, all: &[Measured], what: &str, protocol: Protocol) -> fmt::Result {
+    writeln!(
+        out,
+        "\n| one hop, plaintext, {what} | requests/s | CPU us/request: median / best | of it user |\n|---|---|---|---|"
+    )?;
+    for measured in all.iter().filter(|measured| measured.subject.kind == Kind::Hop(protocol)) {
+        writeln!(out, "| {} | {} |", measured.subject.name, busy(measured))?;
+    }
+    Ok(())
 }
 
 fn pair(out: &mut Formatter<'_>, measured: &Measured) -> fmt::Result {
@@ -77,16 +106,18 @@ pub fn json(all: &[Measured]) -> Value {
             "name": measured.subject.name,
             "idleKib": measured.memory.as_ref().map(|memory| &memory.idle_kib),
             "kibPerConnection": measured.memory.as_ref().map(|memory| memory.kib_per_connection),
+            "keyExchange": measured.key_exchange,
             "rounds": measured.rounds.iter().map(|round| json!({
                 "busy": load(&round.busy),
                 "coreShare": round.core_share,
                 "calm": load(&round.calm),
                 "single": load(&round.single),
+                "handshakes": load(&round.handshakes),
             })).collect::<Vec<_>>(),
         })
     });
     json!({
-        "connections": CONNECTIONS,
+        "busyRequests": BUSY_REQUESTS,
         "calmRate": CALM_RATE,
         "idleConnections": IDLE_CONNECTIONS,
         "subjects": subjects.collect::<Vec<_>>(),

@@ -26,7 +26,10 @@ use weft_api::{
     names,
     object::DEFAULT_NAMESPACE,
 };
-use weft_identity::token::{LocalIssuer, Workload as Claim};
+use weft_identity::{
+    authority::Authority,
+    token::{LocalIssuer, Workload as Claim},
+};
 use weft_proxy::redirect;
 
 use crate::{
@@ -35,6 +38,7 @@ use crate::{
     namespace::{APP, FAR, Namespace},
     patience::until,
     process::Process,
+    stranger::Stranger,
 };
 
 pub use objects::{Condition, PodPlan, ServicePlan};
@@ -227,6 +231,17 @@ impl Cluster {
     pub fn roots(&self) -> String {
         let path = self.folder.path().join(ROOTS);
         fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+    }
+
+    /// Somebody with a certificate for `id` from the authority of the mesh.
+    pub fn member(&self, id: &str) -> Stranger {
+        let read = |name: &str| {
+            let path = self.folder.path().join("authority").join(name);
+            fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+        };
+        let trust_domain = names::DEFAULT_TRUST_DOMAIN.parse().expect("the default is a trust domain");
+        let authority = Authority::load(trust_domain, &read("ca.crt"), &read("ca.key"));
+        Stranger::certified(&self.roots(), &authority.expect("the control plane wrote it"), id)
     }
 
     /// What the sidecar of a pod logged.

@@ -7,6 +7,7 @@ use std::{
 };
 
 use http::Method;
+use rustls::ClientConfig;
 use rustls_pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -49,10 +50,14 @@ impl Stranger {
         stranger
     }
 
+    /// TLS with `server` and nobody else, for HTTP/1.1 as sidecars speak it to each other.
+    pub fn config(&self, server: &str) -> anyhow::Result<Arc<ClientConfig>> {
+        Ok(self.0.client_config(server.parse()?, &[names::ALPN_MESH_HTTP1]))
+    }
+
     /// Asks for `path` at the sidecar at `address`, who must be `server`.
     pub async fn get(&self, address: SocketAddr, server: &str, path: &str) -> anyhow::Result<Answer> {
-        let server: SpiffeId = server.parse()?;
-        let config = self.0.client_config(server, &[names::ALPN_MESH_HTTP1]);
+        let config = self.config(server)?;
         let stream = TcpStream::connect(address).await?;
         let name = ServerName::IpAddress(address.ip().into());
         let stream = TlsConnector::from(config).connect(name, stream).await?;

@@ -1,9 +1,15 @@
 //! That the schedule is kept, that a stall is counted with all that it delayed, and that nothing but whole answers
 //! counts.
 
-use std::{io::Read, net::TcpListener, thread};
+mod http2;
 
-use super::*;
+use std::{
+    io::{Read, Write},
+    net::TcpListener,
+    thread,
+};
+
+use super::{http1::answer_length, *};
 use crate::backend::{BODY_BYTES, Backend};
 
 const MS: Duration = Duration::from_millis(1);
@@ -11,7 +17,7 @@ const MS: Duration = Duration::from_millis(1);
 fn connect(listener: &TcpListener, connections: usize) -> Generator {
     let address = listener.local_addr().unwrap();
     let streams = (0..connections).map(|_| TcpStream::connect(address).unwrap()).collect();
-    Generator::new(streams, "test").unwrap()
+    Generator::new(streams, Protocol::Http1, "test").unwrap()
 }
 
 #[test]
