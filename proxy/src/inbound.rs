@@ -16,7 +16,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Request, Response, request::Parts};
+use http::{HeaderValue, Request, Response, request::Parts};
 use hyper::body::{Body, Incoming};
 use rustls::ServerConfig;
 use tokio::{net::TcpStream, time::timeout};
@@ -79,6 +79,8 @@ pub struct Caller {
     app: Rc<App>,
     called: SocketAddr,
     requests: Arc<Series>,
+    /// How the application is told of it; `None` for plaintext.
+    introduction: Option<HeaderValue>,
 }
 
 /// A connection that came in, decrypted if it was mTLS.
@@ -142,7 +144,12 @@ impl Caller {
     fn new(worker: &Worker, entrant: Entrant, entrance: Entrance) -> Self {
         let source = entrant.identity.as_deref().unwrap_or("");
         let requests = worker.shared.telemetry.server.series([source, &entrance.port.to_string()]);
-        Self { entrant, app: worker.apps.at(entrance.app), called: entrance.app, requests }
+        // The handshake has shown both; whose certificate this one's is does not change while it runs.
+        let local = worker.shared.credentials.identity();
+        let introduction = entrant.identity.as_deref().zip(local);
+        let introduction =
+            introduction.and_then(|(peer, local)| headers::client_cert(&local.id().to_string(), peer));
+        Self { entrant, app: worker.apps.at(entrance.app), called: entrance.app, requests, introduction }
     }
 
     /// Whether it is another sidecar.
@@ -231,7 +238,7 @@ async fn forward(
     }
     headers::check_method(&request.method, upgrade.is_some() && way::connects(&port))?;
     gate::request(worker, entrant, &port, exchange, request)?;
-    introduce(worker, caller, request);
+    introduce(caller, request);
     // gRPC exists over HTTP/2 only, whatever the port was said to speak.
     let version = match upgrade {
         Some(_) => Version::Http1,
@@ -287,15 +294,13 @@ async fn configuration(worker: &Worker, port: u16) -> Result<Arc<Port>, Fault> {
 }
 
 /// Removes what only the mesh may say, and says it: who calls. Another sidecar's count of attempts stays.
-fn introduce(worker: &Worker, caller: &Caller, request: &mut Parts) {
+fn introduce(caller: &Caller, request: &mut Parts) {
     let attempt = headers::strip_ours(&mut request.headers);
-    let Some(peer) = &caller.entrant.identity else { return };
+    let Some(introduction) = &caller.introduction else { return };
     if attempt > 0 {
         headers::set_attempt(&mut request.headers, attempt);
     }
-    if let Some(local) = worker.shared.credentials.identity() {
-        headers::set_client_cert(&mut request.headers, &local.id().to_string(), peer);
-    }
+    request.headers.insert(headers::CLIENT_CERT, introduction.clone());
 }
 
 fn fault(error: &SendError) -> Fault {

@@ -30,7 +30,8 @@ const OURS: [HeaderName; 5] = [
     HeaderName::from_static(names::HEADER_FALLBACK),
     HeaderName::from_static(names::HEADER_INTERIM),
 ];
-const CLIENT_CERT: HeaderName = HeaderName::from_static(names::HEADER_CLIENT_CERT);
+/// Tells the application who called, as Envoy does.
+pub const CLIENT_CERT: HeaderName = HeaderName::from_static(names::HEADER_CLIENT_CERT);
 const ATTEMPT: HeaderName = HeaderName::from_static(names::HEADER_ATTEMPT);
 const FAULT: HeaderName = HeaderName::from_static(names::HEADER_FAULT);
 
@@ -206,12 +207,10 @@ fn plain(authority: Authority) -> Result<Authority, Fault> {
     if authority.as_str().contains('@') { Err(Fault::BadRequest) } else { Ok(authority) }
 }
 
-/// Tells the application who called, as Envoy's `x-forwarded-client-cert` does.
-pub fn set_client_cert(headers: &mut HeaderMap, local: &str, peer: &str) {
+/// The value of [`CLIENT_CERT`] by which the application at `local` is told that `peer` calls.
+pub fn client_cert(local: &str, peer: &str) -> Option<HeaderValue> {
     // SPIFFE ids hold letters, digits and `:/.-_` only, so this is a valid header value without quoting.
-    if let Ok(value) = HeaderValue::from_str(&format!("By={local};URI={peer}")) {
-        headers.insert(CLIENT_CERT, value);
-    }
+    HeaderValue::from_str(&format!("By={local};URI={peer}")).ok()
 }
 
 /// Says how often the request was tried: to the next hop, of a retry; to the hop before, of what failed for good.

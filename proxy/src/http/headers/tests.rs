@@ -95,7 +95,8 @@ fn only_the_mesh_says_who_calls() {
     }
     strip_ours(&mut headers);
     assert!(headers.is_empty());
-    set_client_cert(&mut headers, "spiffe://td/ns/a/sa/b", "spiffe://td/ns/c/sa/d");
+    let caller = client_cert("spiffe://td/ns/a/sa/b", "spiffe://td/ns/c/sa/d");
+    headers.insert(CLIENT_CERT, caller.unwrap());
     assert_eq!(headers[names::HEADER_CLIENT_CERT], "By=spiffe://td/ns/a/sa/b;URI=spiffe://td/ns/c/sa/d");
 }
 
