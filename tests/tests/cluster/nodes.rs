@@ -7,7 +7,7 @@ use weft_tests::cluster::eventually;
 
 use crate::{
     bare_turn, cluster,
-    place::{Place, metrics_of, until},
+    place::{Place, kubectl, metrics_of, try_kubectl, until},
     skipped,
     users::Users,
 };
@@ -51,6 +51,66 @@ spec:
           volumeMounts: [{name: logs, mountPath: /logs}]
       volumes: [{name: logs, emptyDir: {}}]
 "#;
+
+/// Two pods that serve, of which each is in a zone of its own, and one that calls, in the same zone as the first.
+const ZONED: [(&str, &str, &str); 3] =
+    [("near", "here", "api"), ("far", "there", "api"), ("caller", "here", "none")];
+
+/// A Deployment of one pod, which a zone has and a Service selects by what it serves.
+const IN_ZONE: &str = r#"
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: NAME}
+spec:
+  selector: {matchLabels: {app: NAME}}
+  template:
+    metadata: {labels: {app: NAME, serves: SERVES}}
+    spec:
+      nodeSelector: {topology.kubernetes.io/zone: ZONE}
+      containers:
+        - name: api
+          image: localhost/weft/samples:0.1.0
+          command: [/feelgood-api, --listen, "0.0.0.0:8080", --failure-rate, "0"]
+          readinessProbe: {tcpSocket: {port: 8080}, periodSeconds: 1}
+"#;
+
+/// The Service of both, by turns: so one of them is left out by nothing but a preference.
+const ZONED_API: &str = "
+apiVersion: v1
+kind: Service
+metadata: {name: api}
+spec: {selector: {serves: api}, ports: [{name: http, port: 80, targetPort: 8080}]}
+---
+apiVersion: policy.weft.dev/v1alpha1
+kind: LoadBalancerPolicy
+metadata: {name: turns}
+spec:
+  targetRefs: [{group: '', kind: Service, name: api}]
+  algorithm: RoundRobin
+";
+
+/// Nodes with zones. Dropped, they have none again.
+struct Zones(Vec<String>);
+
+impl Zones {
+    /// Labels the first nodes with these zones.
+    fn set(zones: &[&str]) -> Self {
+        let nodes = cluster().nodes().expect("the cluster tells its nodes");
+        assert!(nodes.len() >= zones.len(), "{nodes:?}");
+        for (node, zone) in nodes.iter().zip(zones) {
+            kubectl(&["label", "node", node, &format!("topology.kubernetes.io/zone={zone}"), "--overwrite"]);
+        }
+        Self(nodes)
+    }
+}
+
+impl Drop for Zones {
+    fn drop(&mut self) {
+        for node in &self.0 {
+            let _ = try_kubectl(&["label", "node", node, "topology.kubernetes.io/zone-"]);
+        }
+    }
+}
 
 /// Adds a node, if there is but one.
 fn have_two() {
@@ -120,6 +180,48 @@ fn what_is_meshed_crosses_to_a_node_that_joined() {
         assert_eq!(account.total.answered(200), REQUESTS, "{account:?}");
         let served = |pod: &Value| metrics_of(pod).count("http_server_request_duration_seconds_count", &[]);
         place.pods("api").iter().all(|pod| served(pod) > 0).then_some(())
+    });
+}
+
+#[test]
+fn a_sidecar_knows_its_zone_and_prefers_the_pod_there_until_it_is_gone() {
+    const REQUESTS: u64 = 50;
+    let Some(_turn) =
+        crate::turn("nodes::a_sidecar_knows_its_zone_and_prefers_the_pod_there_until_it_is_gone")
+    else {
+        return;
+    };
+    if cluster().is_given() {
+        return skipped("nodes of somebody else's cluster are not for tests to label");
+    }
+    have_two();
+    let _zones = Zones::set(&["here", "there"]);
+    let place = Place::meshed("weft-test-zones");
+    place.apply(ZONED_API);
+    for (name, zone, serves) in ZONED {
+        let pod = IN_ZONE.replace("NAME", name).replace("ZONE", zone).replace("SERVES", serves);
+        place.apply(&pod);
+    }
+    place.settled(&["deployment/near", "deployment/far", "deployment/caller"]);
+    // How many of so many requests each of these pods has served; all of them must have been answered.
+    let served = |pods: &[Value]| -> Option<Vec<u64>> {
+        let count = |pod: &Value| metrics_of(pod).count("http_server_request_duration_seconds_count", &[]);
+        let before: Vec<u64> = pods.iter().map(count).collect();
+        let account = place.call("deployment/caller", "http://api/goodvibes", 100, REQUESTS, "message");
+        let served = pods.iter().zip(before).map(|(pod, before)| count(pod) - before).collect();
+        (account.total.answered(200) == REQUESTS).then_some(served)
+    };
+    let both = [place.pod("near"), place.pod("far")];
+    until("without a preference both serve", || {
+        served(&both).filter(|served| served.iter().all(|count| *count > 0))
+    });
+    place.kubectl(&["patch", "service", "api", "-p", r#"{"spec":{"trafficDistribution":"PreferSameZone"}}"#]);
+    until("the pod of the caller's zone serves alone", || {
+        served(&both).filter(|served| *served == [REQUESTS, 0])
+    });
+    place.kubectl(&["scale", "deployment/near", "--replicas=0"]);
+    until("the other pod serves once there is none in the zone", || {
+        served(&both[1..]).filter(|served| *served == [REQUESTS])
     });
 }
 
