@@ -159,8 +159,9 @@ impl Pools {
                     Failed { error: SendError::Reset(error), unsent }
                         if is_kept && has_ended(&error) || is_reset(&error) =>
                     {
-                        // Who closes one closes the others: the next request dials.
-                        pool.idle.borrow_mut().clear();
+                        // Who closes one closes the others, also those that are busy with a last response: the next request
+                        // dials.
+                        pool.peer.distrust_connections();
                         Failed { error: SendError::Ended(error), unsent }
                     }
                     failed => failed,
