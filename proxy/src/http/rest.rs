@@ -92,6 +92,8 @@ where
         let Some(parts) = connection.into_parts() else { return Ok(()) };
         (io, first, service) = (parts.io.into_inner().io, parts.read_buf, parts.service);
         if first.is_empty() {
+            // An empty part of hyper's buffer holds all of it.
+            first = Bytes::new();
             alarm.as_mut().reset(Instant::now() + IDLE);
             first = tokio::select! {
                 biased;

@@ -5,6 +5,7 @@ use http_body_util::{BodyExt, Full};
 use tokio::{
     io::{AsyncReadExt, DuplexStream, duplex},
     net::{TcpListener, TcpStream},
+    runtime,
     sync::Notify,
     task::LocalSet,
 };
@@ -178,6 +179,26 @@ async fn a_connection_that_rests_is_taken_apart_and_serves_the_next_request_when
         assert_eq!(served.asked.get(), 5);
     })
     .await;
+}
+
+/// Bytes that a connection may hold while it rests, besides what lies in the pipe of the test.
+const RESTING_BYTES_MAX: i64 = 4 * 1024;
+
+#[test]
+fn a_connection_that_rests_holds_little_memory() {
+    let runtime = runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    let (tasks, mut kept) = (LocalSet::new(), None);
+    let held = allocation_counter::measure(|| {
+        kept = Some(runtime.block_on(tasks.run_until(async {
+            let mut served = served();
+            served.exchange(5).await;
+            sleep(NOTICED).await;
+            served
+        })));
+    });
+    assert!(kept.is_some_and(|served| served.is_taken_apart()));
+    let most = RESTING_BYTES_MAX + 2 * i64::try_from(PIPE_BYTES).unwrap();
+    assert!(held.bytes_current <= most, "{} bytes", held.bytes_current);
 }
 
 #[tokio::test(start_paused = true)]
