@@ -93,7 +93,7 @@ where
         (io, first, service) = (parts.io.into_inner().io, parts.read_buf, parts.service);
         if first.is_empty() {
             // An empty part of hyper's buffer holds all of it.
-            first = Bytes::new();
+            drop(std::mem::take(&mut first));
             alarm.as_mut().reset(Instant::now() + IDLE);
             first = tokio::select! {
                 biased;
