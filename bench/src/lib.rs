@@ -2,6 +2,8 @@
 
 // What came of it, as tables and as JSON.
 pub mod table;
+// Work by which a profile is taken.
+pub mod training;
 // Pairs of proxies in turns.
 pub mod rig;
 // Everything that is measured, at work in its pods.

@@ -4,6 +4,7 @@
 
 use std::{
     fs::{self, File, Permissions},
+    io,
     net::{IpAddr, SocketAddr, TcpStream},
     os::{fd::AsRawFd, unix::fs::PermissionsExt},
     path::{Path, PathBuf},
@@ -12,7 +13,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
-use rustix::process::Pid;
+use rustix::process::{Pid, Resource, Rlimit, getrlimit, setrlimit};
 use rustls_pki_types::ServerName;
 use tempfile::TempDir;
 use weft_api::{bootstrap::AccessLog, names, object::DEFAULT_NAMESPACE};
@@ -31,6 +32,9 @@ use crate::{
     subject::{SUBJECTS, Side, Subject},
     usage::stay_on_core,
 };
+
+/// Descriptors that the generator and the backends need, and that each proxy is given.
+const DESCRIPTORS: u64 = 16 * 1024;
 
 /// Port of all services.
 const PORT: u16 = 8080;
@@ -119,7 +123,7 @@ impl Stage {
     /// If one is refused.
     pub fn generator(&self, actor: &Actor, connections: usize) -> Result<Generator> {
         let connect = || (0..connections).map(|_| TcpStream::connect(actor.target)).collect();
-        let streams: std::io::Result<Vec<_>> = self.cluster.pod(actor.subject.pods[0]).run_as(APP, connect);
+        let streams: io::Result<Vec<_>> = self.cluster.pod(actor.subject.pods[0]).run_as(APP, connect);
         let streams = streams.with_context(|| format!("{} at {}", actor.subject.name, actor.target))?;
         Ok(Generator::new(streams, actor.subject.protocol(), "service")?)
     }
@@ -151,6 +155,17 @@ impl Stage {
     /// Calls `act` on a thread outside of all pods.
     pub fn outside<T: Send>(&self, act: impl FnOnce() -> T + Send) -> T {
         self.cluster.node().run_as(APP, act)
+    }
+
+    /// Asks all of Weft's sidecars to end, and waits until they have.
+    pub async fn end_sidecars(&mut self) {
+        for actor in &self.actors {
+            for (pod, side) in actor.subject.pods.into_iter().zip(&actor.subject.sides) {
+                if matches!(side, Side::Weft(_)) {
+                    self.cluster.end_sidecar(pod).await;
+                }
+            }
+        }
     }
 
     async fn until_it_serves(&self, actor: &Actor) -> Result<()> {
@@ -216,6 +231,16 @@ impl Drop for Stage {
     }
 }
 
+/// Lets this process, and those that it starts, have as many descriptors as all of it needs.
+///
+/// # Errors
+/// Those of the system.
+pub fn allow_descriptors() -> io::Result<()> {
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    let current = Some(maximum.map_or(DESCRIPTORS, |most| most.min(DESCRIPTORS)));
+    Ok(setrlimit(Resource::Nofile, Rlimit { current, maximum })?)
+}
+
 fn is_there(subject: &Subject, places: &Places) -> bool {
     subject.program().is_none_or(|program| program.find(&places.envoy).is_some())
 }
@@ -228,11 +253,10 @@ fn why_missing(subject: &Subject, places: &Places) -> String {
 
 /// The pods with Weft's control plane and sidecars. Those of peers are bare at first.
 async fn cluster(weft: &Path, subjects: &[&'static Subject]) -> Result<Cluster> {
-    let [control_plane, sidecar] = ["weft-control-plane", "weft-proxy"].map(|name| weft.join(name));
-    for path in [&control_plane, &sidecar] {
+    for path in ["weft-control-plane", "weft-proxy"].map(|name| weft.join(name)) {
         ensure!(path.exists(), "{} is not there: build it with the same profile", path.display());
     }
-    let programs = Programs::alone(&control_plane.display().to_string(), &sidecar.display().to_string());
+    let programs = Programs::in_folder(weft);
     let pods = subjects.iter().flat_map(|subject| subject.pods.into_iter().zip(&subject.sides));
     let pods = pods.map(|(name, side)| match side {
         Side::Weft(mesh_http) => PodPlan::meshed(name).access_log(AccessLog::default()).mesh_http(*mesh_http),

@@ -18,6 +18,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use rustix::process::Signal;
 use serde_json::json;
 use tempfile::TempDir;
 use tokio::{net::TcpStream, runtime::Handle};
@@ -102,10 +103,12 @@ impl Programs {
         Self { control_plane, sidecar }
     }
 
-    /// `weft-control-plane` and `weft-proxy`, as they stand in images.
-    pub fn alone(control_plane: &str, sidecar: &str) -> Self {
-        let [control_plane, sidecar] =
-            [control_plane, sidecar].map(|path| Program { file: open(path), subcommand: None });
+    /// `weft-control-plane` and `weft-proxy`, as they stand in images, out of a folder.
+    pub fn in_folder(folder: &Path) -> Self {
+        let [control_plane, sidecar] = ["weft-control-plane", "weft-proxy"].map(|name| {
+            let path = folder.join(name).display().to_string();
+            Program { file: open(&path), subcommand: None }
+        });
         Self { control_plane, sidecar }
     }
 }
@@ -258,6 +261,14 @@ impl Cluster {
     /// The process of a pod's sidecar.
     pub fn sidecar(&mut self, pod: &str) -> &mut Process {
         self.processes.get_mut(pod).unwrap_or_else(|| panic!("{pod} has no sidecar"))
+    }
+
+    /// Asks the sidecar of a pod to end, and waits until it has.
+    pub async fn end_sidecar(&mut self, pod: &str) {
+        let sidecar = self.sidecar(pod);
+        sidecar.signal(Signal::TERM);
+        let status = sidecar.end().await;
+        assert!(status.success(), "the sidecar of {pod} ended with {status}");
     }
 
     /// Starts the sidecar of a pod that comes later, or again one that has ended.

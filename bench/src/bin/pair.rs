@@ -5,15 +5,11 @@ use std::{fs, path::PathBuf, process::ExitCode, time::Duration};
 
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use weft_bench::{
     rig,
-    stage::{Places, Stage},
+    stage::{Places, Stage, allow_descriptors},
     table::{self, Tables},
 };
-
-/// Descriptors that the generator and the backends need, and that each proxy is given.
-const DESCRIPTORS: u64 = 16 * 1024;
 
 /// Measures pairs of proxies between two pods, in turns
 #[derive(Parser)]
@@ -50,11 +46,7 @@ fn main() -> ExitCode {
 
 fn run(options: &Options) -> Result<()> {
     ensure!(rustix::process::geteuid().is_root(), "only root may make network namespaces");
-    let limit = getrlimit(Resource::Nofile).maximum.map_or(DESCRIPTORS, |most| most.min(DESCRIPTORS));
-    setrlimit(
-        Resource::Nofile,
-        Rlimit { current: Some(limit), maximum: getrlimit(Resource::Nofile).maximum },
-    )?;
+    allow_descriptors()?;
     let own = std::env::current_exe()?;
     let folder = options.programs.clone().or_else(|| own.parent().map(PathBuf::from));
     let weft = folder.context("this program is in no folder")?;

@@ -11,7 +11,6 @@ use std::{
     time::Instant,
 };
 
-use rustix::process::Signal;
 use weft_runtime::Tasks;
 use weft_tests::{
     backend::{Backend, Reply},
@@ -122,9 +121,7 @@ async fn open(cluster: &Cluster, to: SocketAddr, version: Version) -> Connection
 
 /// Ends the sidecar of a pod, which then is gone.
 async fn end(cluster: &mut Cluster, pod: &'static str) {
-    cluster.sidecar(pod).signal(Signal::TERM);
-    let ended = cluster.sidecar(pod).end().await;
-    assert!(ended.success(), "the sidecar of {pod} ended with {ended}");
+    cluster.end_sidecar(pod).await;
     cluster.condition(pod, Condition::Starting);
 }
 
