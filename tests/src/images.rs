@@ -18,6 +18,17 @@ pub const REPOSITORY: &str = "localhost/weft";
 const TARGET: &str = "x86_64-unknown-linux-gnu";
 /// Profile of what is published.
 pub const DIST: &str = "dist";
+/// Flags by which what never ran while the profile was taken stands apart in the program, down to single branches, and what
+/// ran stands in the order in which it first did: pages that nobody touches are in nobody's memory.
+const APART: [&str; 3] = [
+    "-Cllvm-args=-enable-split-machine-functions -mfs-psi-cutoff=0",
+    "-Clink-arg=-Wl,-z,keep-text-section-prefix",
+    "-Clink-arg=-Wl,--bp-startup-sort=function",
+];
+/// Packs the table of addresses that a program sets right when it starts, which is 0.3 MB otherwise, and read to its end.
+const PACKED: &str = "-Clink-arg=-Wl,-z,pack-relative-relocs";
+/// The first glibc whose static programs understand that.
+const PACKED_SINCE: (u32, u32) = (2, 36);
 /// A user without rights, for programs whose user id means nothing.
 const NOBODY: u32 = 65532;
 
@@ -32,16 +43,26 @@ pub struct Image {
     binaries: &'static [&'static str],
     /// User id that it runs as unless the pod says otherwise.
     user: u32,
+    /// What of its program runs when it is at work, and how often, as a file of the repository: by that it is built.
+    /// `bench/profile` makes it anew.
+    profdata: Option<&'static str>,
 }
 
 /// All images.
 pub const IMAGES: [Image; 5] = [
-    Image { name: "proxy", package: "weft-proxy", binaries: &["weft-proxy"], user: names::PROXY_UID },
+    Image {
+        name: "proxy",
+        package: "weft-proxy",
+        binaries: &["weft-proxy"],
+        user: names::PROXY_UID,
+        profdata: Some("proxy/weft-proxy.profdata"),
+    },
     Image {
         name: "control-plane",
         package: "weft-control-plane",
         binaries: &["weft-control-plane"],
         user: NOBODY,
+        profdata: None,
     },
     Image {
         name: "cni",
@@ -49,13 +70,21 @@ pub const IMAGES: [Image; 5] = [
         binaries: &["weft-cni"],
         // The folders that it writes to are root's.
         user: 0,
+        profdata: None,
     },
-    Image { name: "injector", package: "weft-injector", binaries: &["weft-injector"], user: NOBODY },
+    Image {
+        name: "injector",
+        package: "weft-injector",
+        binaries: &["weft-injector"],
+        user: NOBODY,
+        profdata: None,
+    },
     Image {
         name: "samples",
         package: "weft-samples",
         binaries: &["feelgood-api", "frontend", "caller"],
         user: NOBODY,
+        profdata: None,
     },
 ];
 
@@ -66,6 +95,8 @@ pub struct Builder {
     /// Cargo's folder for these builds: their flags are others than those of everything else.
     target: PathBuf,
     output: PathBuf,
+    /// Where programs leave what has run in them, if they are built to count that.
+    counts: Option<PathBuf>,
 }
 
 /// An image in a file.
@@ -83,7 +114,15 @@ impl Builder {
         let target = target_folder()?.join("images");
         let output = output.unwrap_or_else(|| target.clone());
         fs::create_dir_all(&output).with_context(|| format!("cannot make {}", output.display()))?;
-        Ok(Self { profile: profile.to_owned(), target, output })
+        Ok(Self { profile: profile.to_owned(), target, output, counts: None })
+    }
+
+    /// Builds programs that count what runs in them, and write it into the folder `counts` when they end; besides the
+    /// others, in the folder `counting` of theirs.
+    #[must_use]
+    pub fn counting(self, counts: PathBuf) -> Self {
+        let target = self.target.join("counting");
+        Self { output: target.clone(), target, counts: Some(counts), ..self }
     }
 
     /// Compiles `images` and writes an archive of each, `<name>.tar`, in the same order.
@@ -104,8 +143,15 @@ impl Builder {
     }
 
     fn compile(&self, images: &[&Image]) -> Result<()> {
+        let flags = self.flags(images)?;
+        let (major, minor) = PACKED_SINCE;
+        if flags.iter().any(|flag| flag == PACKED) && glibc()? < PACKED_SINCE {
+            bail!(
+                "this needs glibc {major}.{minor} or newer: by an older one the program would crash when it starts"
+            );
+        }
         let mut cargo = Command::new(env!("CARGO"));
-        cargo.current_dir(root()).env("CARGO_ENCODED_RUSTFLAGS", rust_flags()?.join("\x1f"));
+        cargo.current_dir(root()).env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f"));
         // The compiler beside this cargo: one that is looked for by its name may be chosen anew for each dependency, by
         // a file in its folder.
         cargo.env("RUSTC", Path::new(env!("CARGO")).with_file_name("rustc"));
@@ -121,6 +167,34 @@ impl Builder {
             bail!("{} cannot be built: cargo says why above", packages.join(", "));
         }
         Ok(())
+    }
+
+    /// Flags for static programs that do not tell where they were built.
+    fn flags(&self, images: &[&Image]) -> Result<Vec<String>> {
+        let remap = |from: &Path, to: &str| format!("--remap-path-prefix={}={to}", from.display());
+        let mut flags = vec![
+            "-Ctarget-feature=+crt-static".to_owned(),
+            remap(&root(), "/weft"),
+            remap(&config::cargo_home()?, "/cargo"),
+        ];
+        match (images, &self.counts) {
+            // A folder for each process: what happened when cannot be added up.
+            (_, Some(counts)) => flags.extend([
+                format!("-Cprofile-generate={}/%p", counts.display()),
+                "-Cllvm-args=-pgo-temporal-instrumentation".to_owned(),
+            ]),
+            ([Image { profdata: Some(profdata), .. }], None) if self.profile == DIST => {
+                let profdata = root().join(profdata);
+                let bytes = fs::read(&profdata).with_context(|| profdata.display().to_string())?;
+                flags.push(format!("-Cprofile-use={}", profdata.display()));
+                flags.push(format!("-Clink-arg=-Wl,--irpgo-profile={}", profdata.display()));
+                // cargo looks at flags, and not into files that they name.
+                flags.push(format!("--cfg=profdata=\"{}\"", oci::sha256(&bytes)));
+                flags.extend(APART.into_iter().chain([PACKED]).map(str::to_owned));
+            }
+            _ => {}
+        }
+        Ok(flags)
     }
 
     fn binaries(&self) -> PathBuf {
@@ -166,14 +240,14 @@ impl Image {
     }
 }
 
-/// Flags for a static program that does not tell where it was built.
-fn rust_flags() -> Result<Vec<String>> {
-    let remap = |from: &Path, to: &str| format!("--remap-path-prefix={}={to}", from.display());
-    Ok(vec![
-        "-Ctarget-feature=+crt-static".to_owned(),
-        remap(&root(), "/weft"),
-        remap(&config::cargo_home()?, "/cargo"),
-    ])
+/// The version of the C library that programs are linked with.
+fn glibc() -> Result<(u32, u32)> {
+    let output =
+        Command::new("getconf").arg("GNU_LIBC_VERSION").output().context("getconf cannot be started")?;
+    let said = String::from_utf8_lossy(&output.stdout);
+    let version = said.trim().strip_prefix("glibc ").and_then(|version| version.split_once('.'));
+    let (major, minor) = version.with_context(|| format!("getconf GNU_LIBC_VERSION says {said:?}"))?;
+    Ok((major.parse()?, minor.parse()?))
 }
 
 /// The repository.

@@ -167,7 +167,7 @@ fn architecture() -> &'static str {
     }
 }
 
-fn sha256(bytes: &[u8]) -> String {
+pub(crate) fn sha256(bytes: &[u8]) -> String {
     use std::fmt::Write as _;
     let digest = digest(&SHA256, bytes);
     digest.as_ref().iter().fold(String::with_capacity(64), |mut text, byte| {

@@ -6,13 +6,14 @@ use anyhow::{Context, Result, bail};
 use weft_tests::images::{Builder, DIST, IMAGES, Image};
 
 const USAGE: &str = "\
-usage: images [--profile dist|release|image-test|dev] [--out DIR] [NAME...]
+usage: images [--profile dist|release|image-test|dev] [--out DIR] [--counts DIR] [NAME...]
 
 Builds the images of these names (default: all) from static programs, each as an OCI archive DIR/NAME.tar
 (default DIR: <target folder>/images).
 
 --profile  dist (default) for publishing: the same bytes from the same sources, whatever else is built;
-           image-test builds in a fraction of the time, for tests; release, dev";
+           image-test builds in a fraction of the time, for tests; release, dev
+--counts   builds programs that count what runs in them, and write it into DIR when they end: for bench/profile";
 
 fn main() -> ExitCode {
     match run() {
@@ -25,7 +26,7 @@ fn main() -> ExitCode {
 }
 
 fn run() -> Result<()> {
-    let (mut profile, mut output, mut images) = (DIST.to_owned(), None, Vec::new());
+    let (mut profile, mut output, mut counts, mut images) = (DIST.to_owned(), None, None, Vec::new());
     let mut arguments = env::args().skip(1);
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
@@ -35,6 +36,7 @@ fn run() -> Result<()> {
             }
             "--profile" => profile = arguments.next().context("--profile needs the name of a profile")?,
             "--out" => output = Some(PathBuf::from(arguments.next().context("--out needs a folder")?)),
+            "--counts" => counts = Some(PathBuf::from(arguments.next().context("--counts needs a folder")?)),
             flag if flag.starts_with('-') => bail!("there is no flag {flag}\n{USAGE}"),
             name => images.push(Image::named(name)?),
         }
@@ -42,7 +44,10 @@ fn run() -> Result<()> {
     if images.is_empty() {
         images.extend(&IMAGES);
     }
-    let builder = Builder::new(&profile, output)?;
+    let mut builder = Builder::new(&profile, output)?;
+    if let Some(counts) = counts {
+        builder = builder.counting(counts);
+    }
     for (image, archive) in images.iter().zip(builder.archives(&images)?) {
         let path = archive.path.display();
         let bytes = fs::metadata(&archive.path).with_context(|| path.to_string())?.len();

@@ -34,6 +34,22 @@ fn a_missing_program_is_named() {
 }
 
 #[test]
+fn what_is_published_is_built_by_a_profile_that_is_one() {
+    let has = |profile: &str, image: &'static Image, flag: &str| {
+        let output = tempfile::tempdir().unwrap();
+        let builder = Builder::new(profile, Some(output.path().to_owned())).unwrap();
+        builder.flags(&[image]).unwrap().iter().any(|own| own.starts_with(flag))
+    };
+    let proxy = Image::named("proxy").unwrap();
+    assert!(has(DIST, proxy, "-Cprofile-use="));
+    assert!(!has("image-test", proxy, "-Cprofile-use="));
+    assert!(!has(DIST, Image::named("injector").unwrap(), "-Cprofile-use="));
+    // As LLVM begins what `llvm-profdata merge` writes.
+    let profdata = fs::read(root().join(proxy.profdata.unwrap())).unwrap();
+    assert!(profdata.starts_with(b"\xfflprofi\x81"), "{:?}", profdata.get(..8));
+}
+
+#[test]
 fn an_unknown_image_is_refused_with_those_that_there_are() {
     let error = Image::named("proxi").unwrap_err().to_string();
     assert!(error.contains("proxi") && error.contains("proxy, control-plane"), "{error}");
