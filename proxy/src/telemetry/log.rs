@@ -6,13 +6,13 @@ use std::{
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
-        mpsc::{Receiver, SyncSender, sync_channel},
     },
     thread::{self, JoinHandle},
     time::{Duration, SystemTime},
 };
 
 use serde::Serialize;
+use tokio::sync::mpsc::{Receiver, Sender, channel};
 use weft_api::bootstrap::AccessLog as Level;
 
 use crate::fault::Fault;
@@ -160,18 +160,19 @@ fn flag<S: serde::Serializer>(fault: &Option<Fault>, serializer: S) -> Result<S:
 #[derive(Clone)]
 pub struct AccessLog {
     level: Level,
-    lines: SyncSender<Vec<u8>>,
+    lines: Sender<Vec<u8>>,
     dropped: Arc<AtomicU64>,
 }
 
 impl AccessLog {
     /// Starts the thread that writes to `out`. It ends when the last clone of the log is gone.
     pub fn start(level: Level, out: impl Write + Send + 'static) -> io::Result<(Self, JoinHandle<()>)> {
-        let (lines, waiting) = sync_channel(WAITING_MAX);
+        // Takes memory for lines that wait, unlike the channel of the standard library: that has room for all from the start.
+        let (lines, waiting) = channel(WAITING_MAX);
         let writer = thread::Builder::new()
             .name("access-log".to_owned())
             .stack_size(128 * 1024)
-            .spawn(move || write(&waiting, out))?;
+            .spawn(move || write(waiting, out))?;
         Ok((Self { level, lines, dropped: Arc::default() }, writer))
     }
 
@@ -210,13 +211,14 @@ impl AccessLog {
 }
 
 /// Writes what waits, and flushes when nothing does.
-fn write(waiting: &Receiver<Vec<u8>>, out: impl Write) {
+fn write(mut waiting: Receiver<Vec<u8>>, out: impl Write) {
     let mut out = io::BufWriter::new(out);
-    while let Ok(first) = waiting.recv() {
-        let lines = std::iter::once(first).chain(waiting.try_iter());
-        // A reader that is gone (closed pipe) must not end the proxy: the lines are drained all the same.
-        for line in lines {
+    while let Some(first) = waiting.blocking_recv() {
+        let mut next = Some(first);
+        while let Some(line) = next {
+            // A reader that is gone (closed pipe) must not end the proxy: the lines are drained all the same.
             let _ = out.write_all(&line);
+            next = waiting.try_recv().ok();
         }
         let _ = out.flush();
     }
