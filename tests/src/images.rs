@@ -1,5 +1,8 @@
 //! The project's images: static binaries and nothing else, the same bytes from the same sources.
 
+// How one is built by what is known of it at work.
+mod work;
+
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -10,6 +13,9 @@ use anyhow::{Context, Result, bail};
 use weft_api::names;
 
 use crate::{config, oci};
+use work::Work;
+
+pub use work::Aim;
 
 /// What all names of images begin with. Nobody can be asked for an image of the host `localhost`: a node that was not
 /// given the image says so, instead of running a stranger's.
@@ -18,17 +24,6 @@ pub const REPOSITORY: &str = "localhost/weft";
 const TARGET: &str = "x86_64-unknown-linux-gnu";
 /// Profile of what is published.
 pub const DIST: &str = "dist";
-/// Flags by which what never ran while the profile was taken stands apart in the program, down to single branches, and what
-/// ran stands in the order in which it first did: pages that nobody touches are in nobody's memory.
-const APART: [&str; 3] = [
-    "-Cllvm-args=-enable-split-machine-functions -mfs-psi-cutoff=0",
-    "-Clink-arg=-Wl,-z,keep-text-section-prefix",
-    "-Clink-arg=-Wl,--bp-startup-sort=function",
-];
-/// Packs the table of addresses that a program sets right when it starts, which is 0.3 MB otherwise, and read to its end.
-const PACKED: &str = "-Clink-arg=-Wl,-z,pack-relative-relocs";
-/// The first glibc whose static programs understand that.
-const PACKED_SINCE: (u32, u32) = (2, 36);
 /// A user without rights, for programs whose user id means nothing.
 const NOBODY: u32 = 65532;
 
@@ -43,9 +38,8 @@ pub struct Image {
     binaries: &'static [&'static str],
     /// User id that it runs as unless the pod says otherwise.
     user: u32,
-    /// What of its program runs when it is at work, and how often, as a file of the repository: by that it is built.
-    /// `bench/profile` makes it anew.
-    profdata: Option<&'static str>,
+    /// What is known of its program at work: by that it is built, where it is published.
+    work: Option<Work>,
 }
 
 /// All images.
@@ -55,14 +49,14 @@ pub const IMAGES: [Image; 5] = [
         package: "weft-proxy",
         binaries: &["weft-proxy"],
         user: names::PROXY_UID,
-        profdata: Some("proxy/weft-proxy.profdata"),
+        work: Some(Work { profdata: "proxy/weft-proxy.profdata", symbols: "proxy/weft-proxy.symbols" }),
     },
     Image {
         name: "control-plane",
         package: "weft-control-plane",
         binaries: &["weft-control-plane"],
         user: NOBODY,
-        profdata: None,
+        work: None,
     },
     Image {
         name: "cni",
@@ -70,21 +64,21 @@ pub const IMAGES: [Image; 5] = [
         binaries: &["weft-cni"],
         // The folders that it writes to are root's.
         user: 0,
-        profdata: None,
+        work: None,
     },
     Image {
         name: "injector",
         package: "weft-injector",
         binaries: &["weft-injector"],
         user: NOBODY,
-        profdata: None,
+        work: None,
     },
     Image {
         name: "samples",
         package: "weft-samples",
         binaries: &["feelgood-api", "frontend", "caller"],
         user: NOBODY,
-        profdata: None,
+        work: None,
     },
 ];
 
@@ -95,8 +89,7 @@ pub struct Builder {
     /// Cargo's folder for these builds: their flags are others than those of everything else.
     target: PathBuf,
     output: PathBuf,
-    /// Where programs leave what has run in them, if they are built to count that.
-    counts: Option<PathBuf>,
+    aim: Aim,
 }
 
 /// An image in a file.
@@ -114,15 +107,14 @@ impl Builder {
         let target = target_folder()?.join("images");
         let output = output.unwrap_or_else(|| target.clone());
         fs::create_dir_all(&output).with_context(|| format!("cannot make {}", output.display()))?;
-        Ok(Self { profile: profile.to_owned(), target, output, counts: None })
+        Ok(Self { profile: profile.to_owned(), target, output, aim: Aim::Publish })
     }
 
-    /// Builds programs that count what runs in them, and write it into the folder `counts` when they end; besides the
-    /// others, in the folder `counting` of theirs.
+    /// Builds for another aim, in a folder beside the others.
     #[must_use]
-    pub fn counting(self, counts: PathBuf) -> Self {
-        let target = self.target.join("counting");
-        Self { output: target.clone(), target, counts: Some(counts), ..self }
+    pub fn aimed(self, aim: Aim) -> Self {
+        let target = self.target.join("at-work");
+        Self { output: target.clone(), target, aim, ..self }
     }
 
     /// Compiles `images` and writes an archive of each, `<name>.tar`, in the same order.
@@ -144,12 +136,7 @@ impl Builder {
 
     fn compile(&self, images: &[&Image]) -> Result<()> {
         let flags = self.flags(images)?;
-        let (major, minor) = PACKED_SINCE;
-        if flags.iter().any(|flag| flag == PACKED) && glibc()? < PACKED_SINCE {
-            bail!(
-                "this needs glibc {major}.{minor} or newer: by an older one the program would crash when it starts"
-            );
-        }
+        work::check(&flags)?;
         let mut cargo = Command::new(env!("CARGO"));
         cargo.current_dir(root()).env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f"));
         // The compiler beside this cargo: one that is looked for by its name may be chosen anew for each dependency, by
@@ -177,22 +164,9 @@ impl Builder {
             remap(&root(), "/weft"),
             remap(&config::cargo_home()?, "/cargo"),
         ];
-        match (images, &self.counts) {
-            // A folder for each process: what happened when cannot be added up.
-            (_, Some(counts)) => flags.extend([
-                format!("-Cprofile-generate={}/%p", counts.display()),
-                "-Cllvm-args=-pgo-temporal-instrumentation".to_owned(),
-            ]),
-            ([Image { profdata: Some(profdata), .. }], None) if self.profile == DIST => {
-                let profdata = root().join(profdata);
-                let bytes = fs::read(&profdata).with_context(|| profdata.display().to_string())?;
-                flags.push(format!("-Cprofile-use={}", profdata.display()));
-                flags.push(format!("-Clink-arg=-Wl,--irpgo-profile={}", profdata.display()));
-                // cargo looks at flags, and not into files that they name.
-                flags.push(format!("--cfg=profdata=\"{}\"", oci::sha256(&bytes)));
-                flags.extend(APART.into_iter().chain([PACKED]).map(str::to_owned));
-            }
-            _ => {}
+        // Programs that are compiled by one call have the same flags.
+        if let ([Image { work: Some(work), .. }], DIST) = (images, self.profile.as_str()) {
+            flags.extend(work.flags(&self.aim)?);
         }
         Ok(flags)
     }
@@ -238,16 +212,6 @@ impl Image {
             &oci::Image { name: &name, files: &files, entrypoint: &entrypoint, user: &user },
         )
     }
-}
-
-/// The version of the C library that programs are linked with.
-fn glibc() -> Result<(u32, u32)> {
-    let output =
-        Command::new("getconf").arg("GNU_LIBC_VERSION").output().context("getconf cannot be started")?;
-    let said = String::from_utf8_lossy(&output.stdout);
-    let version = said.trim().strip_prefix("glibc ").and_then(|version| version.split_once('.'));
-    let (major, minor) = version.with_context(|| format!("getconf GNU_LIBC_VERSION says {said:?}"))?;
-    Ok((major.parse()?, minor.parse()?))
 }
 
 /// The repository.

@@ -34,19 +34,24 @@ fn a_missing_program_is_named() {
 }
 
 #[test]
-fn what_is_published_is_built_by_a_profile_that_is_one() {
+fn what_is_published_is_built_by_what_is_known_of_its_work() {
+    let output = tempfile::tempdir().unwrap();
     let has = |profile: &str, image: &'static Image, flag: &str| {
-        let output = tempfile::tempdir().unwrap();
         let builder = Builder::new(profile, Some(output.path().to_owned())).unwrap();
         builder.flags(&[image]).unwrap().iter().any(|own| own.starts_with(flag))
     };
     let proxy = Image::named("proxy").unwrap();
-    assert!(has(DIST, proxy, "-Cprofile-use="));
-    assert!(!has("image-test", proxy, "-Cprofile-use="));
-    assert!(!has(DIST, Image::named("injector").unwrap(), "-Cprofile-use="));
+    for flag in ["-Cprofile-use=", "-Clink-arg=-Wl,--symbol-ordering-file="] {
+        assert!(has(DIST, proxy, flag));
+        assert!(!has("image-test", proxy, flag));
+        assert!(!has(DIST, Image::named("injector").unwrap(), flag));
+    }
+    let work = proxy.work.as_ref().unwrap();
     // As LLVM begins what `llvm-profdata merge` writes.
-    let profdata = fs::read(root().join(proxy.profdata.unwrap())).unwrap();
+    let profdata = fs::read(root().join(work.profdata)).unwrap();
     assert!(profdata.starts_with(b"\xfflprofi\x81"), "{:?}", profdata.get(..8));
+    let symbols = fs::read_to_string(root().join(work.symbols)).unwrap();
+    assert!(symbols.lines().any(|name| name == "main"), "{} names", symbols.lines().count());
 }
 
 #[test]
