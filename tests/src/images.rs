@@ -142,6 +142,8 @@ impl Builder {
         // The compiler beside this cargo: one that is looked for by its name may be chosen anew for each dependency, by
         // a file in its folder.
         cargo.env("RUSTC", Path::new(env!("CARGO")).with_file_name("rustc"));
+        // The allocator's C code holds the time at which it was compiled, unless this says which.
+        cargo.env("SOURCE_DATE_EPOCH", "0");
         cargo.args(["build", "--locked", "--target", TARGET, "--profile", &self.profile]);
         cargo.arg("--target-dir").arg(&self.target);
         for image in images {
