@@ -166,9 +166,12 @@ impl Builder {
             remap(&root(), "/weft"),
             remap(&config::cargo_home()?, "/cargo"),
         ];
-        // Programs that are compiled by one call have the same flags.
-        if let ([Image { work: Some(work), .. }], DIST) = (images, self.profile.as_str()) {
-            flags.extend(work.flags(&self.aim)?);
+        match (images, self.profile.as_str()) {
+            ([Image { work: Some(work), .. }], DIST) => flags.extend(work.flags(&self.aim)?),
+            _ if self.aim != Aim::Publish => {
+                bail!("only an image whose work is known can be built so, by profile {DIST}: `proxy`");
+            }
+            _ => {}
         }
         Ok(flags)
     }

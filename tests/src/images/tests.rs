@@ -46,6 +46,10 @@ fn what_is_published_is_built_by_what_is_known_of_its_work() {
         assert!(!has("image-test", proxy, flag));
         assert!(!has(DIST, Image::named("injector").unwrap(), flag));
     }
+    for (profile, image) in [("image-test", proxy), (DIST, Image::named("injector").unwrap())] {
+        let builder = Builder::new(profile, Some(output.path().to_owned())).unwrap().aimed(Aim::Name);
+        assert!(builder.flags(&[image]).unwrap_err().to_string().contains("`proxy`"));
+    }
     let work = proxy.work.as_ref().unwrap();
     // As LLVM begins what `llvm-profdata merge` writes.
     let profdata = fs::read(root().join(work.profdata)).unwrap();
